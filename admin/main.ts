@@ -1,0 +1,31 @@
+/** The process of the administration API. */
+import { createConnectors } from '../channels/registry.ts';
+import { loadConfig, redactedConfig } from '../platform/config.ts';
+import { listen } from '../platform/http.ts';
+import { runProcess, untilReady } from '../platform/lifecycle.ts';
+import { createLogger } from '../platform/logger.ts';
+import { createMetrics } from '../platform/metrics.ts';
+import { createSealer } from '../platform/seal.ts';
+import { createStore } from '../store/index.ts';
+import { createAdminApp } from './server.ts';
+
+const config = loadConfig(process.env);
+const logger = createLogger('admin', config.logLevel);
+
+await runProcess(logger, async (life) => {
+  logger.info({ config: redactedConfig(config) }, 'process.starting');
+  const { mysqlUrl, slots, allowPrivateProviders, adminToken } = config;
+  const sealer = createSealer(config.masterKeys);
+  const store = createStore({ mysqlUrl, sealer, slots, logger });
+  life.add('store', () => store.close());
+  const app = createAdminApp({
+    store,
+    connectors: createConnectors({ allowPrivateProviders }),
+    logger,
+    metrics: createMetrics(),
+    adminToken,
+  });
+  await untilReady('MySQL', logger, () => store.migrate());
+  const server = await listen(app, config.host, config.adminPort);
+  life.add('http', () => server.close());
+});

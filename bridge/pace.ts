@@ -1,0 +1,184 @@
+/**
+ * Pacing: how many messages of a lane may be started now. An account's task queue holds about `paceSeconds` of work; the
+ * rest stays in RocketMQ. A lane counts only what is at least as urgent as itself, so a waiting campaign never keeps
+ * one-time passwords out.
+ */
+import proto from '@temporalio/proto';
+import type { Client } from '@temporalio/client';
+import { priorities, priorityKeys, type Names, type Priority } from '../contracts/topics.ts';
+import type { Account } from '../contracts/template.ts';
+import { pause } from '../platform/lifecycle.ts';
+import type { Logger } from '../platform/logger.ts';
+
+export interface Pace {
+  /** How many more of this lane may be started; 0: leave them in RocketMQ. The number is taken until it is given back. */
+  reserve(slot: number, priority: Priority, most: number): number;
+  /** Gives back what was reserved and not started. */
+  release(slot: number, priority: Priority, count: number): void;
+  /** Whether Temporal answers. While it does not, nothing is received. */
+  readonly isHealthy: boolean;
+  /** Told by whoever met an error; the next successful look says healthy again. */
+  reportFailure(error: unknown): void;
+  stop(): Promise<void>;
+}
+
+export interface PaceDeps {
+  readonly client: Client;
+  readonly namespace: string;
+  readonly names: Names;
+  readonly logger: Logger;
+  /** Accounts as they are now. */
+  readonly accounts: () => Promise<readonly Account[]>;
+  readonly paceSeconds: number;
+  readonly openRuns: number;
+}
+
+const { TaskQueueType } = proto.temporal.api.enums.v1;
+
+type Counts = Record<Priority, number>;
+
+interface AccountState {
+  backlog: Counts;
+  /** Reserved since the look that `backlog` comes from began: not yet in it, or only partly. */
+  reserved: Counts;
+  open: number;
+}
+
+const lookEveryMs = 1000;
+const countEveryMs = 10_000;
+/** Runs that wait for their first step because the workflow workers are slower than the lanes. */
+const mostWorkflowBacklog = 200;
+/** A slow account still gets a few messages at a time. */
+const leastWindow = 5;
+
+/** Looks at every account's queue each second until stopped. */
+export function createPace(deps: PaceDeps): Pace {
+  const { logger } = deps;
+  const states = new Map<string, AccountState>();
+  const stopped = new AbortController();
+  let isHealthy = false;
+  let accounts: readonly Account[] = [];
+  let workflowBacklog = 0;
+
+  const accountsOf = (slot: number) => accounts.filter((account) => account.slot === slot);
+  const stateOf = (accountId: string) => {
+    let state = states.get(accountId);
+    if (state === undefined)
+      states.set(accountId, (state = { backlog: noCounts(), reserved: noCounts(), open: 0 }));
+    return state;
+  };
+  const roomOf = (account: Account, priority: Priority) => {
+    if (account.limitInForce === null || account.limitInForce === 0) return 0;
+    if (workflowBacklog > mostWorkflowBacklog && priority !== 'critical') return 0;
+    const window = Math.max(leastWindow, Math.floor(account.limitInForce * deps.paceSeconds));
+    const state = stateOf(account.id);
+    if (state.open >= deps.openRuns) return 0;
+    return (
+      window - atLeastAsUrgent(state.backlog, priority) - atLeastAsUrgent(state.reserved, priority)
+    );
+  };
+
+  const look = async () => {
+    accounts = await deps.accounts();
+    workflowBacklog = await describeWorkflowBacklog(deps);
+    for (const account of accounts) {
+      const state = stateOf(account.id);
+      const before = { ...state.reserved };
+      state.backlog = await describeBacklog(deps, account.id);
+      // What was reserved before this look is in the backlog by now, or has passed through.
+      for (const priority of priorities)
+        state.reserved[priority] = Math.max(0, state.reserved[priority] - before[priority]);
+      if (stopped.signal.aborted) return;
+    }
+  };
+  const count = async () => {
+    for (const account of accounts) {
+      const query = `McAccount = '${account.id}' AND ExecutionStatus = 'Running'`;
+      stateOf(account.id).open = (await deps.client.workflow.count(query)).count;
+    }
+  };
+
+  const loop = (async () => {
+    let countedAt = 0;
+    while (!stopped.signal.aborted) {
+      try {
+        await deps.client.withDeadline(Date.now() + 5000, look);
+        if (Date.now() - countedAt > countEveryMs) {
+          await deps.client.withDeadline(Date.now() + 5000, count);
+          countedAt = Date.now();
+        }
+        if (!isHealthy) logger.info('temporal.healthy');
+        isHealthy = true;
+      } catch (error) {
+        if (isHealthy) logger.warn({ server: 'Temporal', error }, 'waiting for Temporal');
+        isHealthy = false;
+      }
+      await pause(lookEveryMs, stopped.signal);
+    }
+  })();
+
+  return {
+    get isHealthy() {
+      return isHealthy;
+    },
+    reportFailure: (error) => {
+      if (isHealthy) logger.warn({ server: 'Temporal', error }, 'waiting for Temporal');
+      isHealthy = false;
+    },
+    reserve: (slot, priority, most) => {
+      const accounts = accountsOf(slot);
+      // Nobody's slot any more: what still waits there is started, and ends with the reason.
+      if (accounts.length === 0) return most;
+      const room = Math.min(most, ...accounts.map((account) => roomOf(account, priority)));
+      if (room <= 0) return 0;
+      for (const account of accounts) stateOf(account.id).reserved[priority] += room;
+      return room;
+    },
+    release: (slot, priority, released) => {
+      for (const account of accountsOf(slot)) {
+        const { reserved } = stateOf(account.id);
+        reserved[priority] = Math.max(0, reserved[priority] - released);
+      }
+    },
+    stop: async () => {
+      stopped.abort();
+      await loop;
+    },
+  };
+}
+
+const noCounts = (): Counts => ({ critical: 0, normal: 0, bulk: 0 });
+
+function atLeastAsUrgent(counts: Counts, priority: Priority): number {
+  return priorities
+    .filter((other) => priorityKeys[other] <= priorityKeys[priority])
+    .reduce((sum, other) => sum + counts[other], 0);
+}
+
+async function describeBacklog(
+  { client, namespace, names }: PaceDeps,
+  accountId: string,
+): Promise<Counts> {
+  const described = await client.workflowService.describeTaskQueue({
+    namespace,
+    taskQueue: { name: names.sendQueue(accountId) },
+    taskQueueType: TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+    reportStats: true,
+  });
+  const counts = noCounts();
+  for (const priority of priorities) {
+    const stats = described.statsByPriorityKey?.[priorityKeys[priority]];
+    counts[priority] = Number(stats?.approximateBacklogCount ?? 0);
+  }
+  return counts;
+}
+
+async function describeWorkflowBacklog({ client, namespace, names }: PaceDeps): Promise<number> {
+  const described = await client.workflowService.describeTaskQueue({
+    namespace,
+    taskQueue: { name: names.deliverQueue },
+    taskQueueType: TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+    reportStats: true,
+  });
+  return Number(described.stats?.approximateBacklogCount ?? 0);
+}

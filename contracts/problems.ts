@@ -1,0 +1,63 @@
+/** Every problem an API can answer with (RFC 9457). `docs/problems.md` is generated from this table. */
+export const problems = {
+  'malformed-request': { status: 400, title: 'The request cannot be read' },
+  'validation-failed': { status: 422, title: 'The request is not valid' },
+  unauthorized: { status: 401, title: 'A valid key is needed' },
+  forbidden: { status: 403, title: 'This key may not do that' },
+  'not-found': { status: 404, title: 'There is no such thing here' },
+  'method-not-allowed': { status: 405, title: 'This address does not take that method' },
+  'message-not-found': { status: 404, title: 'There is no message with this id' },
+  'template-not-found': { status: 422, title: 'There is no template with this name' },
+  'variables-invalid': { status: 422, title: 'The variables do not fit the template' },
+  'channel-unavailable': { status: 422, title: 'The template or tenant has no such channel' },
+  'recipient-unsuitable': { status: 422, title: 'The channel cannot reach this recipient' },
+  'name-taken': { status: 409, title: 'The name is in use' },
+  'version-conflict': { status: 412, title: 'It has been changed since you read it' },
+  'precondition-required': { status: 428, title: 'Say which version you edit (If-Match)' },
+  'in-use': { status: 409, title: 'It is still in use' },
+  'body-too-large': { status: 413, title: 'The request body is too large' },
+  'unsupported-media-type': { status: 415, title: 'The body must be JSON' },
+  'idempotency-key-invalid': { status: 400, title: 'The Idempotency-Key is not usable' },
+  'rate-limited': { status: 429, title: 'Too many requests' },
+  'internal-error': { status: 500, title: 'Something broke on our side' },
+  'broker-unavailable': {
+    status: 503,
+    title: 'The message queue does not answer; repeat with the same key',
+  },
+  'store-unavailable': { status: 503, title: 'The database does not answer' },
+  'search-unavailable': { status: 503, title: 'The search index does not answer' },
+} as const satisfies Record<string, { status: number; title: string }>;
+
+export type ProblemCode = keyof typeof problems;
+
+/** One faulty place in the input. `pointer`: JSON Pointer into the body, or `query/<name>`, `header/<name>`. */
+export interface FieldFault {
+  readonly pointer: string;
+  readonly detail: string;
+}
+
+export interface ProblemOptions {
+  readonly detail?: string;
+  readonly errors?: readonly FieldFault[];
+  readonly retryAfterSeconds?: number;
+  /** For broker-unavailable: whether the message may have been stored. */
+  readonly stored?: 'no' | 'unknown';
+  readonly cause?: unknown;
+}
+
+/** A problem on its way to the caller. Thrown by handlers, rendered in one place (platform/http). */
+export class Problem extends Error {
+  readonly code: ProblemCode;
+  readonly options: ProblemOptions;
+  constructor(code: ProblemCode, options: ProblemOptions = {}) {
+    super(options.detail ?? problems[code].title, { cause: options.cause });
+    this.name = 'Problem';
+    this.code = code;
+    this.options = options;
+  }
+}
+
+/** Makes a problem to throw: `throw problem('template-not-found', { detail, errors })`. */
+export function problem(code: ProblemCode, options: ProblemOptions = {}): Problem {
+  return new Problem(code, options);
+}

@@ -1,0 +1,123 @@
+/** Process: HTTP in. Messages, status, search for services; receipts from providers. */
+import { createConnectors } from '../channels/registry.ts';
+import { problem } from '../contracts/problems.ts';
+import type { Snapshot } from '../contracts/result.ts';
+import { createNames } from '../contracts/topics.ts';
+import { loadConfig, redactedConfig } from '../platform/config.ts';
+import { createElasticsearch } from '../platform/elasticsearch.ts';
+import { createApp, listen } from '../platform/http.ts';
+import { runProcess, untilReady } from '../platform/lifecycle.ts';
+import { createLogger } from '../platform/logger.ts';
+import { createMessageIds } from '../platform/message-id.ts';
+import { createMetrics } from '../platform/metrics.ts';
+import { createDocsPage } from '../platform/openapi.ts';
+import { createPublisher } from '../platform/rocketmq.ts';
+import { createSealer } from '../platform/seal.ts';
+import { connectTemporalClient } from '../platform/temporal-client.ts';
+import { createDirectory, createStore } from '../store/index.ts';
+import { createMessageIndex } from '../store/message-index.ts';
+import { checkVariables } from '../templates/index.ts';
+import { acceptMessage } from './accept-message.ts';
+import { getMessageStatus } from './get-message-status.ts';
+import { createReceiveReceipt } from './receive-receipt.ts';
+import { hashRecipient } from './recipient.ts';
+import { runStatus } from './run-status.ts';
+import { searchRoute } from './search-messages.ts';
+import { ingestOpenapi, ingestRoutes, type Caller } from './server.ts';
+
+const config = loadConfig(process.env);
+const logger = createLogger('ingest', config.logLevel);
+
+await runProcess(logger, async (life) => {
+  logger.info({ config: redactedConfig(config) }, 'process.starting');
+  const names = createNames(config.prefix);
+  const sealer = createSealer(config.masterKeys);
+  const metrics = createMetrics();
+  const ids = createMessageIds(sealer);
+  const connectors = createConnectors({ allowPrivateProviders: config.allowPrivateProviders });
+
+  const store = createStore({ mysqlUrl: config.mysqlUrl, sealer, slots: config.slots, logger });
+  life.add('store', () => store.close());
+  const directory = createDirectory({ store, logger });
+  life.add('directory', () => directory.close());
+  await untilReady('MySQL', logger, () => store.ping());
+  await directory.start();
+  const publisher = await untilReady('RocketMQ', logger, () =>
+    createPublisher({ endpoint: config.rocketmqEndpoint, logger }),
+  );
+  life.add('publisher', () => publisher.close());
+  const temporal = connectTemporalClient({
+    address: config.temporalAddress,
+    namespace: config.temporalNamespace,
+    sealer,
+  });
+  life.add('temporal', () => temporal.close());
+  const elasticsearch = createElasticsearch({ url: config.elasticsearchUrl });
+  life.add('elasticsearch', () => elasticsearch.close());
+  const index = createMessageIndex({ client: elasticsearch, names, logger });
+
+  const accepting = {
+    ids,
+    sealer,
+    publisher,
+    names,
+    logger,
+    connectors,
+    template: (tenantId: string, name: string) => directory.template(tenantId, name),
+    accountsOf: (tenantId: string) => directory.accountsOf(tenantId),
+    checkVariables,
+  };
+  const search = searchRoute({
+    index,
+    hashRecipient: (tenantId, phone) => hashRecipient(sealer, tenantId, { phone }),
+  });
+  const asking = {
+    ids,
+    logger,
+    snapshotOf: (messageId: string, createdMs: number | undefined) =>
+      index.get(messageId, createdMs),
+    attemptsOf: (snapshot: Snapshot) => index.attempts(snapshot.messageId, snapshot.acceptedAt),
+    runOf: (messageId: string) => runStatus(temporal.client, messageId),
+  };
+  const receiveReceipt = createReceiveReceipt({
+    connectors,
+    account: async (accountId) => {
+      const [account, access] = await Promise.all([
+        directory.account(accountId),
+        directory.access(accountId),
+      ]);
+      return account === undefined || access === undefined
+        ? undefined
+        : { connector: account.connector, access };
+    },
+    publisher,
+    names,
+    logger,
+    metrics,
+  });
+  const app = createApp<Caller>({
+    routes: ingestRoutes({
+      accept: (request) => acceptMessage(accepting, request),
+      status: (request) => getMessageStatus(asking, request),
+      receipt: receiveReceipt,
+      search,
+    }),
+    authenticate: async ({ authorization }) => {
+      const key = /^Bearer (\S{20,200})$/.exec(authorization ?? '')?.[1];
+      const caller = key === undefined ? undefined : await directory.findCaller(key);
+      if (caller === undefined)
+        throw problem('unauthorized', {
+          detail: 'Send an API key that is not revoked: Authorization: Bearer mck_…',
+        });
+      return caller;
+    },
+    logger,
+    metrics,
+    notReady: () => (directory.isStale() ? ['MySQL'] : []),
+    openapi: ingestOpenapi(search),
+    docsPage: createDocsPage('Message Center API'),
+  });
+  const server = await listen(app, config.host, config.ingestPort);
+  life.add('http', () => server.close());
+  logger.info({ port: server.port }, 'ingest.listening');
+});

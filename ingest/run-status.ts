@@ -1,0 +1,86 @@
+/** What the run of a message says of it now: for the moments in which the index is behind. */
+import {
+  WorkflowFailedError,
+  WorkflowNotFoundError,
+  type Client,
+  type WorkflowExecutionDescription,
+} from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
+import { decodeOptionalFailureToOptionalError } from '@temporalio/common/lib/internal-non-workflow/index.js';
+import type { SendReport } from '../contracts/activities.ts';
+import type { Reason } from '../contracts/result.ts';
+import type { Status } from '../contracts/status.ts';
+import type { DeliverMemo, DeliverResult } from '../contracts/workflows.ts';
+
+export interface RunStatus {
+  readonly status: Status;
+  readonly acceptedAt?: string;
+  readonly attempts: number;
+  readonly templateVersion?: number;
+  readonly providerId?: string;
+  readonly reason?: Reason;
+  readonly nextAttemptAt?: string;
+  readonly runId: string;
+}
+
+/** Asks Temporal. undefined: there is no run yet, or no more. Errors: Temporal does not answer. */
+export async function runStatus(client: Client, messageId: string): Promise<RunStatus | undefined> {
+  const handle = client.workflow.getHandle(messageId);
+  let description: WorkflowExecutionDescription;
+  try {
+    description = await handle.describe();
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return undefined;
+    throw error;
+  }
+  const memo = description.memo as Partial<DeliverMemo> | undefined;
+  const base = {
+    runId: description.runId,
+    ...(memo?.acceptedAt !== undefined && { acceptedAt: memo.acceptedAt }),
+  };
+  if (description.status.name === 'RUNNING')
+    return { ...base, ...(await pendingStatus(client, description)) };
+  try {
+    return { ...base, ...((await handle.result()) as DeliverResult) };
+  } catch (error) {
+    const failure = error instanceof WorkflowFailedError ? error.cause : undefined;
+    const said =
+      failure instanceof ApplicationFailure
+        ? (failure.details?.[0] as DeliverResult | undefined)
+        : undefined;
+    return {
+      ...base,
+      ...(said ?? {
+        status: 'failed' as const,
+        attempts: 0,
+        reason: { code: description.status.name.toLowerCase() },
+      }),
+    };
+  }
+}
+
+async function pendingStatus(
+  client: Client,
+  description: WorkflowExecutionDescription,
+): Promise<Pick<RunStatus, 'status' | 'attempts' | 'reason' | 'nextAttemptAt'>> {
+  const [pending] = description.raw.pendingActivities ?? [];
+  if (pending?.lastFailure == null) return { status: 'sending', attempts: 0 };
+  const failure = await decodeOptionalFailureToOptionalError(
+    client.options.loadedDataConverter,
+    pending.lastFailure,
+  );
+  const said =
+    failure instanceof ApplicationFailure
+      ? (failure.details?.[0] as SendReport | undefined)
+      : undefined;
+  const next = pending.nextAttemptScheduleTime?.seconds;
+  return {
+    status: 'retrying',
+    attempts: said?.attempts ?? 0,
+    reason: said?.reason ?? {
+      code: failure?.name ?? 'unknown',
+      ...(failure !== undefined && { detail: failure.message }),
+    },
+    ...(next != null && { nextAttemptAt: new Date(Number(next) * 1000).toISOString() }),
+  };
+}

@@ -1,0 +1,160 @@
+/**
+ * Receipts → messages. A receipt names its message through the delivery key the provider echoes; it becomes a snapshot in
+ * the upper range of the message's sequence. One that comes before its message has ended is parked and tried again.
+ */
+import { messageOfDeliveryKey } from '../platform/delivery-key.ts';
+import { ReceiptSchema, toEvent, type Receipt, type Snapshot } from '../contracts/result.ts';
+import { sequences } from '../contracts/sequences.ts';
+import { isEnd, mayMove } from '../contracts/status.ts';
+import type { Names } from '../contracts/topics.ts';
+import { pause } from '../platform/lifecycle.ts';
+import type { Logger } from '../platform/logger.ts';
+import type { Metrics } from '../platform/metrics.ts';
+import type { Delivery, Publisher, Receiver } from '../platform/queue.ts';
+import { createValidator } from '../platform/validate.ts';
+
+export interface MatchDeps {
+  readonly receiver: Receiver;
+  readonly publisher: Publisher;
+  readonly names: Names;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  /** The newest snapshot that the index holds. Errors: the index does not answer. */
+  readonly snapshotOf: (messageId: string) => Promise<Snapshot | undefined>;
+  readonly parked: {
+    park(receipt: Receipt, nextTryAtMs: number): Promise<void>;
+    due(
+      nowMs: number,
+      limit: number,
+    ): Promise<readonly { id: string; receipt: Receipt; parkedAt: string }[]>;
+    settle(id: string): Promise<void>;
+    postpone(id: string, nextTryAtMs: number): Promise<void>;
+  };
+}
+
+/** How long a receipt may wait for its message before it is given up as unknown. */
+const giveUpAfterMs = 24 * 3600 * 1000;
+const firstRetryMs = 2000;
+const validator = createValidator(ReceiptSchema);
+
+type Match = 'published' | 'too-early' | 'unknown' | 'superseded';
+
+/** Receives and matches until stopped. */
+export function matchReceipts(deps: MatchDeps): { stop(): Promise<void> } {
+  const { logger } = deps;
+  const stopped = new AbortController();
+  const matched = deps.metrics.counter(
+    'receipts_matched_total',
+    'Receipts by what became of them.',
+    ['result'],
+  );
+
+  const receiveLoop = async () => {
+    while (!stopped.signal.aborted) {
+      try {
+        const deliveries = await deps.receiver.receive(deps.names.receipts, 32);
+        await Promise.all(deliveries.map(take));
+        if (deliveries.length > 0) await deps.receiver.acknowledge(deliveries);
+      } catch (error) {
+        logger.warn({ error }, 'receipts.postponed');
+        await pause(1000, stopped.signal);
+      }
+    }
+  };
+  const take = async (delivery: Delivery) => {
+    const receipt = parse(delivery);
+    if (receipt === undefined) {
+      logger.error({ key: delivery.key }, 'receipt.unreadable');
+      matched.inc({ result: 'unreadable' });
+      return;
+    }
+    const result = await match(deps, receipt);
+    if (result === 'too-early') await deps.parked.park(receipt, Date.now() + firstRetryMs);
+    matched.inc({ result });
+  };
+  const parkedLoop = async () => {
+    while (!stopped.signal.aborted) {
+      try {
+        for (const { id, receipt, parkedAt } of await deps.parked.due(Date.now(), 100)) {
+          const ageMs = Date.now() - Date.parse(parkedAt);
+          const result = await match(deps, receipt);
+          if (result !== 'too-early' || ageMs > giveUpAfterMs) {
+            if (result === 'too-early')
+              logger.warn(
+                { accountId: receipt.accountId, providerId: receipt.providerId },
+                'receipt.unknown',
+              );
+            matched.inc({ result: result === 'too-early' ? 'unknown' : result });
+            await deps.parked.settle(id);
+          } else await deps.parked.postpone(id, Date.now() + Math.max(firstRetryMs, ageMs));
+        }
+      } catch (error) {
+        logger.warn({ error }, 'receipts.postponed');
+      }
+      await pause(1000, stopped.signal);
+    }
+  };
+  const loops = Promise.all([receiveLoop(), parkedLoop()]);
+  return {
+    stop: async () => {
+      stopped.abort();
+      await loops;
+    },
+  };
+}
+
+function parse(delivery: Delivery): Receipt | undefined {
+  try {
+    const value: unknown = JSON.parse(delivery.body.toString('utf8'));
+    return validator.check(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function match(deps: MatchDeps, receipt: Receipt): Promise<Match> {
+  const reference =
+    receipt.deliveryKey === undefined ? undefined : messageOfDeliveryKey(receipt.deliveryKey);
+  // A reference that we never gave is somebody else's message on the same provider account.
+  if (reference === undefined) return 'unknown';
+  const snapshot = await deps.snapshotOf(reference.messageId);
+  if (snapshot === undefined || snapshot.redrive < reference.redrive || !isEnd(snapshot.status))
+    return 'too-early';
+  if (
+    snapshot.accountId !== receipt.accountId ||
+    snapshot.tenantId !== receipt.tenantId ||
+    snapshot.redrive > reference.redrive
+  )
+    return 'unknown';
+  // Late news of an earlier state, or a repeat of what is known.
+  if (!mayMove(snapshot.status, receipt.status)) return 'superseded';
+  const said = [receipt.providerCode, receipt.providerMessage]
+    .filter((part) => part !== undefined)
+    .join(': ');
+  const { attempt: _told, reason: _before, ...base } = snapshot;
+  const next: Snapshot = {
+    ...base,
+    status: receipt.status,
+    sequence: sequences.receipt[receipt.status],
+    updatedAt: receipt.occurredAt,
+    ...(receipt.providerId !== undefined && { providerId: receipt.providerId }),
+    ...(receipt.status === 'failed' && {
+      reason: { code: receipt.outcome ?? 'undelivered', ...(said !== '' && { detail: said }) },
+    }),
+  };
+  await deps.publisher.publish(deps.names.results, {
+    key: next.messageId,
+    body: JSON.stringify(toEvent(next)),
+  });
+  deps.logger.info(
+    {
+      messageId: next.messageId,
+      tenantId: next.tenantId,
+      accountId: next.accountId,
+      status: next.status,
+      providerCode: receipt.providerCode,
+    },
+    'receipt.matched',
+  );
+  return 'published';
+}

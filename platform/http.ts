@@ -1,0 +1,335 @@
+/**
+ * HTTP in: a route table in, an express server out. Validates what comes in against the route's schemas, answers problems
+ * (RFC 9457) in one place, serves /healthz, /readyz, /metrics, the OpenAPI document and its page.
+ */
+import { createServer, type Server } from 'node:http';
+import { randomUUID } from 'node:crypto';
+import express, { type NextFunction, type Request, type Response } from 'express';
+import type { Static, TSchema } from 'typebox';
+import {
+  Problem,
+  problem,
+  problems,
+  type FieldFault,
+  type ProblemCode,
+} from '../contracts/problems.ts';
+import { createValidator, type Validator } from './validate.ts';
+import type { Logger } from './logger.ts';
+import type { Metrics } from './metrics.ts';
+
+/** A handler's answer. `body` is sent as JSON unless `text` is given. */
+export interface Reply {
+  readonly status: number;
+  readonly body?: unknown;
+  readonly text?: { readonly contentType: string; readonly value: string };
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export interface RouteInput<Body, Query, Caller> {
+  readonly body: Body;
+  readonly query: Query;
+  readonly params: Readonly<Record<string, string>>;
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  readonly rawBody: Uint8Array;
+  readonly method: string;
+  readonly requestId: string;
+  readonly caller: Caller;
+}
+
+export interface Route<Caller = unknown> {
+  readonly method: 'get' | 'post' | 'put' | 'delete';
+  /** Express path: `/v1/messages/:id`. */
+  readonly path: string;
+  readonly operationId: string;
+  readonly summary: string;
+  readonly description?: string;
+  readonly tag: string;
+  /** none: open to all, as receipt addresses are. Default: a key is needed. */
+  readonly auth?: 'none';
+  readonly body?: TSchema;
+  /** raw: the body reaches the handler as bytes, unparsed. */
+  readonly bodyKind?: 'json' | 'raw';
+  readonly maxBodyBytes?: number;
+  readonly query?: TSchema;
+  /** Request headers that the handler reads, for the document: name → description. */
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly params?: Readonly<Record<string, string>>;
+  readonly responses: Readonly<
+    Record<number, { readonly description: string; readonly schema?: TSchema }>
+  >;
+  readonly problems: readonly ProblemCode[];
+  readonly handle: (input: RouteInput<never, never, Caller>) => Promise<Reply>;
+}
+
+/** Declares a route with its handler's input typed by the route's own schemas. */
+export function route<Caller, Body extends TSchema = TSchema, Query extends TSchema = TSchema>(
+  definition: Omit<Route<Caller>, 'handle' | 'body' | 'query'> & {
+    readonly body?: Body;
+    readonly query?: Query;
+    readonly handle: (input: RouteInput<Static<Body>, Static<Query>, Caller>) => Promise<Reply>;
+  },
+): Route<Caller> {
+  return definition as unknown as Route<Caller>;
+}
+
+export interface HttpServerOptions<Caller> {
+  readonly routes: readonly Route<Caller>[];
+  /** Says who calls, or throws the problem `unauthorized`. */
+  readonly authenticate: (headers: Readonly<Record<string, string | undefined>>) => Promise<Caller>;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  /** Readiness: resolves with the servers that do not answer now; an empty list is ready. */
+  readonly notReady: () => Promise<readonly string[]> | readonly string[];
+  /** Served at /openapi.json, with a page at /docs. */
+  readonly openapi?: Readonly<Record<string, unknown>>;
+  readonly docsPage?: express.RequestHandler;
+}
+
+const defaultMaxBodyBytes = 1024 * 1024;
+
+/** Builds the express application of a process. */
+export function createApp<Caller>(options: HttpServerOptions<Caller>): express.Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.set('query parser', 'simple');
+  app.use((request, response, next) => {
+    const given = request.get('x-request-id');
+    response.locals['requestId'] =
+      given !== undefined && /^[\w.-]{1,64}$/.test(given) ? given : randomUUID();
+    response.set('x-request-id', response.locals['requestId']);
+    next();
+  });
+  app.get('/healthz', (_request, response) => void response.json({ status: 'alive' }));
+  app.get('/readyz', async (_request, response) => {
+    const waitingFor = await options.notReady();
+    response
+      .status(waitingFor.length === 0 ? 200 : 503)
+      .json({ status: waitingFor.length === 0 ? 'ready' : 'waiting', waitingFor });
+  });
+  app.get('/metrics', async (_request, response) => {
+    response.type('text/plain; version=0.0.4').send(await options.metrics.text());
+  });
+  if (options.openapi !== undefined)
+    app.get('/openapi.json', (_request, response) => void response.json(options.openapi));
+  if (options.docsPage !== undefined) app.use('/docs', options.docsPage);
+  const durations = options.metrics.histogram(
+    'http_request_duration_seconds',
+    'Time to answer, by route.',
+    ['operation', 'status'],
+  );
+  for (const entry of options.routes) {
+    app[entry.method](
+      entry.path,
+      (_request, response, next) => {
+        const end = durations.startTimer({ operation: entry.operationId });
+        response.on('finish', () => end({ status: String(response.statusCode) }));
+        next();
+      },
+      ...routeHandlers(entry, options),
+    );
+  }
+  for (const path of new Set(options.routes.map((entry) => entry.path))) {
+    const allowed = options.routes
+      .filter((entry) => entry.path === path)
+      .map((entry) => entry.method.toUpperCase());
+    app.all(path, (_request, response) => {
+      response.set('allow', allowed.join(', '));
+      throw problem('method-not-allowed', { detail: `Allowed here: ${allowed.join(', ')}.` });
+    });
+  }
+  app.use((request) => {
+    throw problem('not-found', {
+      detail: `${request.method} ${request.path} is not an address of this service.`,
+    });
+  });
+  app.use(problemHandler(options.logger));
+  return app;
+}
+
+function routeHandlers<Caller>(
+  entry: Route<Caller>,
+  options: HttpServerOptions<Caller>,
+): express.RequestHandler[] {
+  const limit = entry.maxBodyBytes ?? defaultMaxBodyBytes;
+  const bodyValidator = entry.body === undefined ? undefined : createValidator(entry.body);
+  const queryValidator = entry.query === undefined ? undefined : createValidator(entry.query);
+  const parseBody = express.raw({ limit, type: () => true });
+  const takesBody = entry.body !== undefined || entry.bodyKind === 'raw';
+
+  // The key is checked before the body is read, so that strangers cannot make us read megabytes.
+  const authenticate: express.RequestHandler = async (request, response, next) => {
+    if (entry.auth !== 'none')
+      response.locals['caller'] = await options.authenticate(flatHeaders(request));
+    next();
+  };
+  const handle: express.RequestHandler = async (request, response) => {
+    const rawBody: Uint8Array = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
+    const input = {
+      body: bodyValidator === undefined ? undefined : readBody(request, rawBody, bodyValidator),
+      query: readQuery(request, queryValidator),
+      params: request.params as Record<string, string>,
+      headers: flatHeaders(request),
+      rawBody,
+      method: request.method,
+      requestId: response.locals['requestId'] as string,
+      caller: response.locals['caller'] as Caller,
+    };
+    const reply = await entry.handle(input as RouteInput<never, never, Caller>);
+    send(response, reply);
+  };
+  return takesBody ? [authenticate, parseBody, handle] : [authenticate, handle];
+}
+
+function send(response: Response, reply: Reply): void {
+  if (reply.headers !== undefined) response.set(reply.headers as Record<string, string>);
+  response.status(reply.status);
+  if (reply.text !== undefined) response.type(reply.text.contentType).send(reply.text.value);
+  else if (reply.body === undefined) response.end();
+  else response.json(reply.body);
+}
+
+function readBody(request: Request, rawBody: Uint8Array, validator: Validator): unknown {
+  if (!request.is('json') && !request.is('+json'))
+    throw problem('unsupported-media-type', { detail: 'Send the body as application/json.' });
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(rawBody));
+  } catch (error) {
+    // Node quotes the body around the fault, which may be a secret or a phone number.
+    const why =
+      error instanceof SyntaxError
+        ? error.message.replace(/,? ?(\.\.\.)?".*is not valid JSON$/s, '')
+        : 'it is not valid UTF-8';
+    throw problem('malformed-request', {
+      detail: `The body is not JSON: ${why}`,
+      errors: [{ pointer: '', detail: why }],
+    });
+  }
+  const faults = validator.faults(value);
+  if (faults.length > 0)
+    throw problem('validation-failed', { detail: summary(faults), errors: faults });
+  return value;
+}
+
+function readQuery(request: Request, validator: Validator | undefined): unknown {
+  const query = request.query as Record<string, unknown>;
+  if (validator === undefined) {
+    const [unknown] = Object.keys(query);
+    if (unknown !== undefined)
+      throw problem('validation-failed', {
+        detail: `There is no query parameter "${unknown}" here.`,
+        errors: [{ pointer: `query/${unknown}`, detail: 'is not known here' }],
+      });
+    return {};
+  }
+  const value = validator.convert({ ...query });
+  const faults = validator
+    .faults(value)
+    .map((fault) => ({ ...fault, pointer: `query${fault.pointer}` }));
+  if (faults.length > 0)
+    throw problem('validation-failed', { detail: summary(faults), errors: faults });
+  return value;
+}
+
+function summary(faults: readonly FieldFault[]): string {
+  const [first] = faults;
+  if (first === undefined) return '';
+  const where = first.pointer === '' ? 'The body' : first.pointer;
+  return `${where} ${first.detail}${faults.length > 1 ? ` (and ${faults.length - 1} more)` : ''}`;
+}
+
+function flatHeaders(request: Request): Record<string, string | undefined> {
+  return Object.fromEntries(
+    Object.entries(request.headers).map(([name, value]) => [
+      name,
+      Array.isArray(value) ? value.join(', ') : value,
+    ]),
+  );
+}
+
+function problemHandler(logger: Logger) {
+  return (error: unknown, request: Request, response: Response, next: NextFunction): void => {
+    if (response.headersSent) return next(error);
+    const found = toProblem(error);
+    const requestId = response.locals['requestId'] as string;
+    if (problems[found.code].status >= 500)
+      logger.error(
+        { error, code: found.code, requestId, method: request.method, path: request.path },
+        'http.problem',
+      );
+    const { retryAfterSeconds } = found.options;
+    if (retryAfterSeconds !== undefined)
+      response.set('retry-after', String(Math.ceil(retryAfterSeconds)));
+    if (found.code === 'unauthorized') response.set('www-authenticate', 'Bearer');
+    response
+      .status(problems[found.code].status)
+      .type('application/problem+json')
+      .send(JSON.stringify(renderProblem(found, requestId)));
+  };
+}
+
+/** The RFC 9457 document of a problem. `instance` is the request's id, as in the logs. */
+export function renderProblem(found: Problem, requestId: string): Record<string, unknown> {
+  const { detail, errors, stored } = found.options;
+  return {
+    type: `urn:message-center:problem:${found.code}`,
+    title: problems[found.code].title,
+    status: problems[found.code].status,
+    ...(detail !== undefined && { detail }),
+    instance: `urn:request:${requestId}`,
+    ...(errors !== undefined && { errors }),
+    ...(stored !== undefined && { stored }),
+  };
+}
+
+function toProblem(error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  const { type, status, limit } = error as { type?: string; status?: number; limit?: number };
+  if (type === 'entity.too.large')
+    return problem('body-too-large', {
+      detail: `The body may have ${limit} bytes at most.`,
+      errors: [{ pointer: '', detail: `is over ${limit} bytes` }],
+    });
+  if (type === 'encoding.unsupported')
+    return problem('unsupported-media-type', { detail: 'This Content-Encoding is not supported.' });
+  if (error instanceof URIError || (status !== undefined && status >= 400 && status < 500))
+    return problem('malformed-request', {
+      detail: 'The request is not valid HTTP for this service.',
+    });
+  return problem('internal-error', { cause: error });
+}
+
+export interface RunningServer {
+  readonly port: number;
+  /** Takes no new connection, waits for answers under way, then ends what is idle. */
+  close(): Promise<void>;
+}
+
+/** Starts listening. Errors: the port is in use (said in one sentence). */
+export async function listen(
+  app: express.Express,
+  host: string,
+  port: number,
+): Promise<RunningServer> {
+  const server: Server = createServer({ keepAliveTimeout: 65_000, requestTimeout: 60_000 }, app);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      reject(
+        error.code === 'EADDRINUSE'
+          ? new Error(`Port ${port} on ${host} is in use by another program`, { cause: error })
+          : error,
+      ),
+    );
+    server.listen(port, host, resolve);
+  });
+  const address = server.address();
+  return {
+    port: typeof address === 'object' && address !== null ? address.port : port,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeIdleConnections();
+      }),
+  };
+}

@@ -1,0 +1,443 @@
+/**
+ * The queue port on RocketMQ 5 through its proxy. The official client sends one message a call and retries at once and
+ * blindly, so this adapter goes around both: concurrent publishes to a topic become one SendMessageRequest (stored all or
+ * nothing by RocketMQ ≥ 5.4), and retries are ours, with the same broker message ids.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  Producer,
+  PublishingMessage,
+  SendReceipt,
+  SimpleConsumer,
+  FilterExpression,
+  type MessageQueue,
+  type MessageView,
+  type SimpleConsumerOptions,
+} from 'rocketmq-client-nodejs';
+import servicePb from 'rocketmq-client-nodejs/proto/apache/rocketmq/v2/service_pb.js';
+import definitionPb from 'rocketmq-client-nodejs/proto/apache/rocketmq/v2/definition_pb.js';
+import { withDeadline } from './lifecycle.ts';
+import type { Logger } from './logger.ts';
+import {
+  PublishError,
+  type Delivery,
+  type Outgoing,
+  type Publisher,
+  type Receiver,
+} from './queue.ts';
+
+const requestTimeoutMs = 5_000;
+const startupDeadlineMs = 15_000;
+const shutdownDeadlineMs = 3_000;
+/** A client that has failed for this long is replaced: some of its inner states never heal. */
+const replaceAfterMs = 20_000;
+
+/** Most messages and bytes in one broker call; the broker refuses over 4 MiB, and long before that batches stop paying. */
+const batchMessages = 128;
+const batchBytes = 1024 * 1024;
+const batchesInFlight = 4;
+/** Waiting messages per topic above which publishing is refused at once rather than kept in memory. */
+const waitingMessages = 20_000;
+/** How long the first message of a batch waits for company. */
+const lingerMs = 2;
+
+interface Waiting {
+  readonly message: PublishingMessage;
+  readonly deadline: number;
+  readonly resolve: () => void;
+  readonly reject: (error: PublishError) => void;
+}
+
+/** Adds batch sends to the client; route data and RPC manager are reachable to subclasses only. */
+class BatchProducer extends Producer {
+  readonly #queues = new Map<string, MessageQueue>();
+
+  toPublishing(topic: string, outgoing: Outgoing): PublishingMessage {
+    const body =
+      typeof outgoing.body === 'string' ? Buffer.from(outgoing.body) : Buffer.from(outgoing.body);
+    return new PublishingMessage(
+      { topic, body, keys: [outgoing.key] },
+      this.publishingSettings,
+      false,
+    );
+  }
+
+  async sendBatch(topic: string, batch: readonly PublishingMessage[]): Promise<void> {
+    const queue = await this.#queueOf(topic);
+    const request = new servicePb.SendMessageRequest();
+    for (const message of batch) request.addMessages(message.toProtobuf('', queue));
+    const response = await this.rpcClientManager.sendMessage(
+      queue.broker.endpoints,
+      request,
+      this.requestTimeout,
+    );
+    // One entry answers for the whole batch: OK there means all are stored.
+    SendReceipt.processResponseInvocation(queue, response);
+  }
+
+  /** The proxy picks broker and queue itself, so any queue of the topic will do; kept, because each new object costs a channel. */
+  async #queueOf(topic: string): Promise<MessageQueue> {
+    const known = this.#queues.get(topic);
+    if (known !== undefined) return known;
+    const route = await this.getRouteData(topic);
+    const queue = route.messageQueues[0];
+    if (queue === undefined) throw new Error(`topic ${topic} has no queue`);
+    this.#queues.set(topic, queue);
+    return queue;
+  }
+}
+
+/** Passes the client's own lines on as debug: they repeat each second while a server is away. */
+function quiet(logger: Logger) {
+  const line = (...parts: unknown[]) =>
+    logger.debug({ client: 'rocketmq' }, parts.map(String).join(' '));
+  return { info: line, warn: line, error: line, debug: () => {} };
+}
+
+/** Keeps a client alive: starts it, and replaces it when it has failed for long. */
+class Supervised<C extends { startup(): Promise<void>; shutdown(): Promise<void> }> {
+  readonly #make: () => C;
+  readonly #logger: Logger;
+  #client: Promise<C> | undefined;
+  #failingSince: number | undefined;
+
+  constructor(make: () => C, logger: Logger) {
+    this.#make = make;
+    this.#logger = logger;
+  }
+
+  async use<T>(work: (client: C) => Promise<T>): Promise<T> {
+    const client = await (this.#client ??= this.#start());
+    try {
+      const result = await work(client);
+      this.#failingSince = undefined;
+      return result;
+    } catch (error) {
+      this.#failingSince ??= Date.now();
+      if (Date.now() - this.#failingSince > replaceAfterMs) {
+        this.#logger.warn({ error }, 'rocketmq.client-replaced');
+        this.#failingSince = undefined;
+        await this.stop();
+      }
+      throw error;
+    }
+  }
+
+  async stop(): Promise<void> {
+    const client = this.#client;
+    this.#client = undefined;
+    // Shutdown of this client rejects, or hangs, while the proxy is away; nothing of ours depends on it.
+    await client
+      ?.then((started) =>
+        withDeadline(started.shutdown(), shutdownDeadlineMs, 'RocketMQ client shutdown'),
+      )
+      .catch((error: unknown) => this.#logger.debug({ error }, 'rocketmq.shutdown-failed'));
+  }
+
+  async #start(): Promise<C> {
+    const client = this.#make();
+    try {
+      await withDeadline(client.startup(), startupDeadlineMs, 'RocketMQ client startup');
+      return client;
+    } catch (error) {
+      this.#client = undefined;
+      // A failed start leaves timers behind.
+      void client.shutdown().catch(() => {});
+      throw error;
+    }
+  }
+}
+
+export interface PublisherOptions {
+  readonly endpoint: string;
+  readonly logger: Logger;
+}
+
+/** Connects a publisher. Errors: the proxy does not answer within 15 s. */
+export async function createPublisher(options: PublisherOptions): Promise<Publisher> {
+  const { endpoint, logger } = options;
+  const supervised = new Supervised(
+    () =>
+      new BatchProducer({
+        endpoints: endpoint,
+        namespace: '',
+        requestTimeout: requestTimeoutMs,
+        logger: quiet(logger),
+        maxAttempts: 1,
+      }),
+    logger,
+  );
+  await supervised.use(async () => {});
+  const lanes = new Map<string, TopicLane>();
+
+  return {
+    publish: async (topic, message, { deadlineMs = 10_000 } = {}) => {
+      let lane = lanes.get(topic);
+      if (lane === undefined) lanes.set(topic, (lane = new TopicLane(topic, supervised)));
+      return lane.publish(message, Date.now() + deadlineMs);
+    },
+    close: async () => {
+      await Promise.all([...lanes.values()].map((lane) => lane.drain()));
+      await supervised.stop();
+    },
+  };
+}
+
+/** Group commit of one topic: what arrives while batches are on their way goes with the next one. */
+class TopicLane {
+  readonly #topic: string;
+  readonly #client: Supervised<BatchProducer>;
+  readonly #waiting: Waiting[] = [];
+  #inFlight = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #idle: (() => void)[] = [];
+
+  constructor(topic: string, client: Supervised<BatchProducer>) {
+    this.#topic = topic;
+    this.#client = client;
+  }
+
+  async publish(outgoing: Outgoing, deadline: number): Promise<void> {
+    if (this.#waiting.length >= waitingMessages)
+      throw new PublishError(`${waitingMessages} messages already wait for the broker`, 'no');
+    let message: PublishingMessage;
+    try {
+      message = await withDeadline(
+        this.#client.use(async (producer) => producer.toPublishing(this.#topic, outgoing)),
+        Math.max(1, deadline - Date.now()),
+        'connecting to RocketMQ',
+      );
+    } catch (error) {
+      throw new PublishError('RocketMQ does not answer', 'no', error);
+    }
+    return new Promise<void>((resolve, reject) => {
+      this.#waiting.push({ message, deadline, resolve, reject });
+      if (this.#waiting.length >= batchMessages) this.#flush();
+      else this.#timer ??= setTimeout(() => this.#flush(), lingerMs);
+    });
+  }
+
+  async drain(): Promise<void> {
+    this.#flush();
+    if (this.#inFlight === 0 && this.#waiting.length === 0) return;
+    await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  #flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    while (this.#inFlight < batchesInFlight && this.#waiting.length > 0) {
+      this.#inFlight++;
+      void this.#send(this.#takeBatch()).finally(() => {
+        this.#inFlight--;
+        if (this.#waiting.length > 0) this.#flush();
+        else if (this.#inFlight === 0) for (const resolve of this.#idle.splice(0)) resolve();
+      });
+    }
+  }
+
+  #takeBatch(): Waiting[] {
+    let bytes = 0;
+    let count = 0;
+    for (const { message } of this.#waiting) {
+      bytes += message.body.length;
+      if (count === batchMessages || (count > 0 && bytes > batchBytes)) break;
+      count++;
+    }
+    return this.#waiting.splice(0, count);
+  }
+
+  async #send(batch: Waiting[]): Promise<void> {
+    let stored: 'no' | 'unknown' = 'no';
+    let pauseMs = 50;
+    for (;;) {
+      try {
+        await this.#client.use((producer) =>
+          producer.sendBatch(
+            this.#topic,
+            batch.map((waiting) => waiting.message),
+          ),
+        );
+        for (const waiting of batch) waiting.resolve();
+        return;
+      } catch (error) {
+        if (!surelyNotStored(error)) stored = 'unknown';
+        const now = Date.now();
+        const late = batch.filter(
+          (waiting) => isPermanent(error) || waiting.deadline <= now + pauseMs,
+        );
+        for (const waiting of late)
+          waiting.reject(
+            new PublishError(
+              `RocketMQ did not store the message: ${describe(error)}`,
+              stored,
+              error,
+            ),
+          );
+        batch = batch.filter((waiting) => !late.includes(waiting));
+        if (batch.length === 0) return;
+        await sleep(pauseMs * (0.5 + Math.random()));
+        pauseMs = Math.min(pauseMs * 2, 2000);
+      }
+    }
+  }
+}
+
+const describe = (error: unknown) => (error instanceof Error ? error.message : String(error));
+
+/** The connection was refused, or the proxy refused the request before storing anything. */
+function surelyNotStored(error: unknown): boolean {
+  const text = describe(error);
+  return (
+    isPermanent(error) ||
+    /ECONNREFUSED|No connection established|Failed to fetch topic routes|NotFound/.test(text)
+  );
+}
+
+const permanentErrors = new Set([
+  'BadRequestException',
+  'PayloadTooLargeException',
+  'RequestHeaderFieldsTooLargeException',
+  'UnauthorizedException',
+  'ForbiddenException',
+  'TypeError',
+]);
+function isPermanent(error: unknown): boolean {
+  return error instanceof Error && permanentErrors.has(error.constructor.name);
+}
+
+/** Adds receiving from a named topic and acknowledging many in one call. */
+class TopicConsumer extends SimpleConsumer {
+  readonly #queues = new Map<string, MessageQueue[]>();
+  readonly #laterTopics: readonly string[];
+  #turn = 0;
+
+  /**
+   * The client starts with the first topic alone: with several, the proxy's settings can arrive while it still asks for
+   * routes, and then it waits for them for ever.
+   */
+  constructor(options: Omit<SimpleConsumerOptions, 'subscriptions'>, topics: readonly string[]) {
+    super({ ...options, subscriptions: new Map(topics.slice(0, 1).map((topic) => [topic, '*'])) });
+    this.#laterTopics = topics.slice(1);
+  }
+
+  override async startup(): Promise<void> {
+    await super.startup();
+    for (const topic of this.#laterTopics) await this.subscribe(topic, new FilterExpression('*'));
+    for (const endpoints of this.getTotalRouteEndpoints())
+      this.getTelemetrySession(endpoints).syncSettings();
+  }
+
+  async receiveFrom(topic: string, max: number, invisibleMs: number): Promise<MessageView[]> {
+    const queue = await this.#queueOf(topic);
+    const request = this.wrapReceiveMessageRequest(
+      max,
+      queue,
+      new FilterExpression('*'),
+      invisibleMs,
+      awaitMs,
+    );
+    return this.receiveMessage(request, queue, awaitMs);
+  }
+
+  async acknowledgeAll(topic: string, views: readonly MessageView[]): Promise<void> {
+    const request = new servicePb.AckMessageRequest()
+      .setGroup(resource(this.consumerGroup))
+      .setTopic(resource(topic));
+    for (const view of views)
+      request.addEntries().setMessageId(view.messageId).setReceiptHandle(view.receiptHandle);
+    const [first] = views;
+    if (first === undefined) return;
+    await this.ackMessageViaRpc(first.endpoints, request, this.requestTimeout);
+  }
+
+  async #queueOf(topic: string): Promise<MessageQueue> {
+    let queues = this.#queues.get(topic);
+    if (queues === undefined) {
+      const route = await this.getRouteData(topic);
+      const byBroker = new Map(route.messageQueues.map((queue) => [queue.broker.name, queue]));
+      this.#queues.set(topic, (queues = [...byBroker.values()]));
+    }
+    const queue = queues[this.#turn++ % queues.length];
+    if (queue === undefined) throw new Error(`topic ${topic} has no queue`);
+    return queue;
+  }
+}
+
+const awaitMs = 15_000;
+
+function resource(name: string) {
+  const made = new definitionPb.Resource();
+  made.setName(name);
+  return made;
+}
+
+export interface ReceiverOptions {
+  readonly endpoint: string;
+  readonly group: string;
+  /** All topics of the group: every member subscribes to the same ones, and asks for one at a time. */
+  readonly topics: readonly string[];
+  /** Seconds after which an unacknowledged message comes again; 10 at least. */
+  readonly invisibleSeconds: number;
+  readonly logger: Logger;
+}
+
+/** Connects a receiver. Errors: the proxy does not answer within 15 s. */
+export async function createReceiver(options: ReceiverOptions): Promise<Receiver> {
+  const { endpoint, group, topics, invisibleSeconds, logger } = options;
+  const supervised = new Supervised(
+    () =>
+      new TopicConsumer(
+        {
+          endpoints: endpoint,
+          namespace: '',
+          consumerGroup: group,
+          awaitDuration: awaitMs,
+          requestTimeout: requestTimeoutMs,
+          logger: quiet(logger),
+        },
+        topics,
+      ),
+    logger,
+  );
+  await supervised.use(async () => {});
+  const views = new WeakMap<Delivery, MessageView>();
+  const viewOf = (delivery: Delivery) => {
+    const view = views.get(delivery);
+    if (view === undefined) throw new Error('this delivery was received by another receiver');
+    return view;
+  };
+
+  return {
+    receive: async (topic, max) => {
+      const received = await supervised.use((consumer) =>
+        consumer.receiveFrom(topic, max, invisibleSeconds * 1000),
+      );
+      return received.map((view) => {
+        const delivery = {
+          topic,
+          key: view.keys[0] ?? '',
+          body: view.body,
+          attempt: view.deliveryAttempt ?? 1,
+        };
+        views.set(delivery, view);
+        return delivery;
+      });
+    },
+    acknowledge: async (deliveries) => {
+      const byTopic = new Map<string, Delivery[]>();
+      for (const delivery of deliveries)
+        byTopic.set(delivery.topic, [...(byTopic.get(delivery.topic) ?? []), delivery]);
+      await Promise.all(
+        [...byTopic].map(([topic, group]) =>
+          supervised.use((consumer) => consumer.acknowledgeAll(topic, group.map(viewOf))),
+        ),
+      );
+    },
+    retryLater: (delivery, delayMs) =>
+      supervised.use((consumer) =>
+        consumer.changeInvisibleDuration(viewOf(delivery), Math.max(1000, delayMs)),
+      ),
+    close: () => supervised.stop(),
+  };
+}

@@ -1,0 +1,63 @@
+/** Talking to Temporal with the payload codec on, for processes that run no worker. */
+import { fileURLToPath } from 'node:url';
+import { Client, Connection, type ConnectionLike } from '@temporalio/client';
+import {
+  defineSearchAttributeKey,
+  SearchAttributeType,
+  type DataConverter,
+} from '@temporalio/common';
+import { createPayloadCodec } from './payload-codec.ts';
+import type { Sealer } from './seal.ts';
+
+/** What operators filter deliveries by in the Temporal UI. No personal data: these are never encrypted. */
+export const searchAttributes = {
+  tenant: defineSearchAttributeKey('McTenant', SearchAttributeType.KEYWORD),
+  channel: defineSearchAttributeKey('McChannel', SearchAttributeType.KEYWORD),
+  account: defineSearchAttributeKey('McAccount', SearchAttributeType.KEYWORD),
+  template: defineSearchAttributeKey('McTemplate', SearchAttributeType.KEYWORD),
+  batch: defineSearchAttributeKey('McBatch', SearchAttributeType.KEYWORD),
+  priority: defineSearchAttributeKey('McPriority', SearchAttributeType.KEYWORD),
+  state: defineSearchAttributeKey('McState', SearchAttributeType.KEYWORD),
+} as const;
+
+export interface TemporalOptions {
+  readonly address: string;
+  readonly namespace: string;
+  readonly sealer: Sealer;
+}
+
+export interface TemporalLink {
+  readonly client: Client;
+  readonly namespace: string;
+  close(): Promise<void>;
+}
+
+/** How payloads are converted, for clients, workers and replays alike. */
+export function createDataConverter(sealer: Sealer): DataConverter {
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+  return {
+    payloadCodecs: [createPayloadCodec(sealer)],
+    failureConverterPath: fileURLToPath(
+      new URL(`./failure-converter.${extension}`, import.meta.url),
+    ),
+  };
+}
+
+/** A client on a connection, with the codec. */
+export function createTemporalClient(
+  connection: ConnectionLike,
+  options: Omit<TemporalOptions, 'address'>,
+): Client {
+  const { namespace, sealer } = options;
+  return new Client({ connection, namespace, dataConverter: createDataConverter(sealer) });
+}
+
+/** Connects lazily: a frontend that is down is met at the first call, and calls work again once it is back. */
+export function connectTemporalClient(options: TemporalOptions): TemporalLink {
+  const connection = Connection.lazy({ address: options.address });
+  return {
+    client: createTemporalClient(connection, options),
+    namespace: options.namespace,
+    close: () => connection.close(),
+  };
+}

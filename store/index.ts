@@ -1,0 +1,68 @@
+/** Every durable thing in MySQL or MariaDB, one part each. Errors of every call: store-unavailable, and what the part says. */
+import type { Logger } from '../platform/logger.ts';
+import type { Sealer } from '../platform/seal.ts';
+import { createApiKeys, type ApiKeys } from './api-keys.ts';
+import { createChannelAccounts, type ChannelAccounts } from './channel-accounts.ts';
+import { guarded, migrateDatabase, openDatabase, reach } from './database.ts';
+import { createLeases, type Leases } from './leases.ts';
+import { createParkedReceipts, type ParkedReceipts } from './parked-receipts.ts';
+import { createRecipientCounters, type RecipientCounters } from './recipient-counters.ts';
+import { createRevisions, type Revisions } from './revisions.ts';
+import { createTemplates, type Templates } from './templates.ts';
+import { createTenants, type Tenants } from './tenants.ts';
+
+export { createDirectory, type Directory } from './directory.ts';
+export type { DirectoryChange } from './poll.ts';
+export type { ApiKey, ApiKeys, Caller } from './api-keys.ts';
+export type { ChannelAccounts } from './channel-accounts.ts';
+export type { Lease, Leases } from './leases.ts';
+export type { ParkedReceipt, ParkedReceipts } from './parked-receipts.ts';
+export type { Admission, AdmitRequest, RecipientCounters } from './recipient-counters.ts';
+export type { RevisionKind, Revisions } from './revisions.ts';
+export type { Templates } from './templates.ts';
+export type { PageRequest, Tenant, Tenants } from './tenants.ts';
+
+export interface Store {
+  readonly tenants: Tenants;
+  readonly apiKeys: ApiKeys;
+  readonly templates: Templates;
+  readonly channelAccounts: ChannelAccounts;
+  readonly recipientCounters: RecipientCounters;
+  readonly parkedReceipts: ParkedReceipts;
+  readonly leases: Leases;
+  readonly revisions: Revisions;
+  /** Brings the tables up to date; any number of processes may call it at once. */
+  migrate(): Promise<void>;
+  /** Whether the database answers. Errors: store-unavailable. */
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface StoreOptions {
+  readonly mysqlUrl: string;
+  readonly sealer: Sealer;
+  /** How many slots new channel accounts are spread over. */
+  readonly slots: number;
+  readonly logger: Logger;
+}
+
+const pingDeadlineMs = 2000;
+const migrateDeadlineMs = 300_000;
+
+/** Opens the store; connects at the first call, so it can be made while the database is down. */
+export function createStore({ mysqlUrl, sealer, slots, logger }: StoreOptions): Store {
+  const db = openDatabase(mysqlUrl, logger);
+  return {
+    tenants: guarded(createTenants(db)),
+    apiKeys: guarded(createApiKeys(db)),
+    templates: guarded(createTemplates(db)),
+    channelAccounts: guarded(createChannelAccounts(db, { sealer, slots })),
+    recipientCounters: guarded(createRecipientCounters(db)),
+    parkedReceipts: guarded(createParkedReceipts(db, sealer)),
+    leases: guarded(createLeases(db)),
+    revisions: guarded(createRevisions(db)),
+    migrate: () => reach(() => migrateDatabase(db), migrateDeadlineMs),
+    ping: () => reach(async () => void (await db.raw('select 1')), pingDeadlineMs),
+    close: () => db.destroy(),
+  };
+}

@@ -1,0 +1,25 @@
+/**
+ * The migrations, in order. Rules: a released one is never edited; every statement can be repeated; the processes of the
+ * version before go on working on the new tables (add first, remove a version later).
+ */
+import type { Knex } from 'knex';
+import * as initial from './0001-initial.ts';
+
+interface Migration {
+  readonly name: string;
+  readonly up: (db: Knex) => Promise<void>;
+}
+
+const migrations: readonly Migration[] = [{ name: '0001-initial', up: initial.up }];
+
+/** An explicit list, so that sources run by tsx and compiled JavaScript see the same names. */
+export const migrationSource: Knex.MigrationSource<Migration> = {
+  getMigrations: async () => [...migrations],
+  getMigrationName: (migration) => migration.name,
+  getMigration: async (migration) => ({
+    up: migration.up,
+    down: async () => {
+      throw new Error('Migrations only go forward; restore a backup to go back.');
+    },
+  }),
+};

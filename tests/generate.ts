@@ -1,0 +1,82 @@
+/** `npm run generate`: writes the files that are made from code; `--check` fails when one of them is out of date. */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { adminOpenapi } from '../admin/server.ts';
+import { problems } from '../contracts/problems.ts';
+import { statusMoves } from '../contracts/status.ts';
+import { searchRoute } from '../ingest/search-messages.ts';
+import { ingestOpenapi } from '../ingest/server.ts';
+import { settings } from '../platform/config.ts';
+
+const none = () => {
+  throw new Error('only the document is made');
+};
+const files: Record<string, string> = {
+  'ingest/openapi.json': json(
+    ingestOpenapi(searchRoute({ index: { search: none }, hashRecipient: none })),
+  ),
+  'admin/openapi.json': json(adminOpenapi()),
+  'docs/configuration.md': configuration(),
+  'docs/problems.md': problemList(),
+  'docs/statuses.md': statusList(),
+};
+const stale = Object.entries(files).filter(
+  ([file, text]) => !existsSync(file) || readFileSync(file, 'utf8') !== text,
+);
+if (process.argv.includes('--check')) {
+  for (const [file] of stale) console.log(`${file} is out of date; run npm run generate`);
+  process.exit(stale.length === 0 ? 0 : 1);
+}
+for (const [file, text] of stale) {
+  writeFileSync(file, text);
+  console.log(`wrote ${file}`);
+}
+
+function json(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}
+
+function configuration(): string {
+  const rows = Object.values(settings).map(
+    (setting) =>
+      `| \`${setting.env}\` | ${setting.kind} | ${setting.default === '' ? '' : `\`${setting.default}\``} | ${setting.description.replaceAll('|', '\\|')}${'secret' in setting ? ' Secret.' : ''} |`,
+  );
+  return `# Configuration
+
+Made by \`npm run generate\` from \`platform/config.ts\`. Each setting may also be read from a file: \`<NAME>_FILE=/path\`.
+
+| setting | kind | default | meaning |
+|---|---|---|---|
+${rows.join('\n')}
+`;
+}
+
+function problemList(): string {
+  const rows = Object.entries(problems).map(
+    ([code, { status, title }]) => `| \`${code}\` | ${status} | ${title} |`,
+  );
+  return `# Problems
+
+Every error is an RFC 9457 document, \`application/problem+json\`, with \`type\` = \`urn:message-center:problem:<code>\`,
+\`instance\` = the request's id as in the logs, and for bad input \`errors: [{ pointer, detail }]\`.
+Made by \`npm run generate\` from \`contracts/problems.ts\`.
+
+| code | status | title |
+|---|---|---|
+${rows.join('\n')}
+`;
+}
+
+function statusList(): string {
+  const rows = Object.entries(statusMoves).map(
+    ([status, next]) =>
+      `| \`${status}\` | ${next.map((to) => `\`${to}\``).join(', ') || 'an end'} |`,
+  );
+  return `# Statuses
+
+The states of a message and where each may go next. Made by \`npm run generate\` from \`contracts/status.ts\`.
+
+| status | next |
+|---|---|
+${rows.join('\n')}
+`;
+}

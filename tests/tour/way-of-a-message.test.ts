@@ -1,0 +1,125 @@
+/** The way of one message, stage by stage, on the real servers. Reads in order; each chapter leans on the one before. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { until } from '../stack.ts';
+import { startSystem } from '../system.ts';
+
+const system = await startSystem({
+  sandbox: { smsAliyun: { settings: { receiptMedianMs: 1500, receiptP99Ms: 2000 } } },
+});
+
+describe('the way of a message', () => {
+  let id: string;
+  const phone = '13911112222';
+
+  it('1. accept: 202 with an id once the broker has stored it, and a status from that moment', async () => {
+    const answer = await system.call('POST', '/v1/messages', {
+      to: { phone },
+      template: 'order-shipped',
+      variables: { orderId: 'SO-1001' },
+      metadata: { orderId: 'SO-1001' },
+    });
+    assert.equal(answer.status, 202, JSON.stringify(answer.body));
+    id = String(answer.body['id']);
+    assert.match(id, /^msg_[0-9a-z]{26}$/);
+    const at = await system.call('GET', `/v1/messages/${id}`);
+    assert.equal(at.status, 200);
+    assert.ok(
+      ['accepted', 'sending', 'sent', 'delivered'].includes(String(at.body['status'])),
+      JSON.stringify(at.body),
+    );
+  });
+
+  it('2. bridge: one workflow run has the message id', async () => {
+    const run = await until('the run exists', async () => {
+      try {
+        return await system.temporal.client.workflow.getHandle(id).describe();
+      } catch {
+        return undefined;
+      }
+    });
+    assert.equal(run.type, 'deliver');
+    const attributes = run.typedSearchAttributes.getAll();
+    const values = Object.fromEntries(attributes.map(({ key, value }) => [key.name, value]));
+    assert.equal(values['McTenant'], system.tenantId);
+    assert.equal(values['McChannel'], 'sms');
+    assert.equal(values['McAccount'], system.accountId);
+    assert.equal(values['McTemplate'], 'order-shipped');
+    assert.equal(values['McPriority'], 'normal');
+  });
+
+  it('3. send: the phone shows the rendered text, once', async () => {
+    const found = await until('the phone shows it', () => {
+      const { matched, entries } = system.sandbox.smsAliyun.device.find({ where: { phone } });
+      return matched > 0 ? entries : undefined;
+    });
+    assert.equal(found.length, 1);
+    assert.equal(found[0]?.text, '【消息中心】您的订单SO-1001已发货。');
+    assert.ok(found[0]?.outId.startsWith(`${id}.0.`));
+  });
+
+  it('4. report: the run has ended, and says sent', async () => {
+    const result = (await system.temporal.client.workflow.getHandle(id).result()) as {
+      status: string;
+      attempts: number;
+    };
+    assert.equal(result.status, 'sent');
+    assert.equal(result.attempts, 1);
+    const { raw } = await system.temporal.client.workflow.getHandle(id).describe();
+    // Design: local render and report around one normal activity cost six state transitions.
+    assert.equal(Number(raw.workflowExecutionInfo?.stateTransitionCount), 6);
+  });
+
+  it('5. receipt: the provider says delivered, and the status follows', async () => {
+    const status = await system.untilStatus(id, ['delivered']);
+    assert.equal(status['attempts'], 1);
+    const timeline = status['timeline'] as {
+      number: number;
+      outcome: string;
+      providerCode: string;
+    }[];
+    await until('the attempt is in the timeline', async () => {
+      const { body } = await system.call('GET', `/v1/messages/${id}`);
+      return (body['timeline'] as unknown[]).length === 1 ? true : undefined;
+    });
+    assert.ok(timeline.length <= 1);
+  });
+
+  it('6. query: found by status, template, recipient, business key and text; by another tenant never', async () => {
+    const filters = [
+      'status=delivered',
+      'template=order-shipped&channel=sms',
+      `to=${phone}`,
+      `to=${encodeURIComponent(`+86${phone}`)}`,
+      `metadata=${encodeURIComponent('orderId:SO-1001')}`,
+      `text=${encodeURIComponent('已发货')}`,
+      `from=${encodeURIComponent(new Date(Date.now() - 3_600_000).toISOString())}`,
+    ];
+    for (const filter of filters) {
+      const items = await until(
+        `found by ${filter}`,
+        async () => {
+          const { body, status } = await system.call('GET', `/v1/messages?${filter}`);
+          assert.equal(status, 200, JSON.stringify(body));
+          const found = body['items'] as unknown as { id: string; to: string }[];
+          return found.length > 0 ? found : undefined;
+        },
+        { timeoutMs: 10_000 },
+      );
+      assert.equal(items[0]?.id, id, filter);
+      assert.equal(items[0]?.to, '139****2222');
+    }
+    const nothing = await system.call('GET', '/v1/messages?to=13900000009');
+    assert.deepEqual(nothing.body['items'], []);
+
+    const other = `other-${system.tenantId}`;
+    await system.store.tenants.ensure(other, 'Other');
+    const { key } = await system.store.apiKeys.create(other, 'test');
+    const headers = { authorization: `Bearer ${key}` };
+    assert.deepEqual(
+      (await system.call('GET', `/v1/messages?to=${phone}`, undefined, headers)).body['items'],
+      [],
+    );
+    assert.equal((await system.call('GET', `/v1/messages/${id}`, undefined, headers)).status, 404);
+  });
+});

@@ -1,0 +1,2 @@
+/** What the workflow worker registers. */
+export { deliver } from './deliver.ts';
