@@ -78,7 +78,7 @@ export function createSend(deps: SendDeps) {
   return async function send(input: SendInput): Promise<SendReport> {
     const { info } = Context.current();
     const before = (info.heartbeatDetails as Progress | undefined) ?? firstProgress;
-    const attempt = new AttemptRun(deps, input, before, info.attempt);
+    const attempt = new AttemptRun(deps, { input, before, attempt: info.attempt });
     return attempt.run(info.currentAttemptScheduledTimestampMs);
   };
 }
@@ -91,7 +91,10 @@ class AttemptRun {
   #progress: Progress;
   #calledAt: string | undefined;
 
-  constructor(deps: SendDeps, input: SendInput, before: Progress, attempt: number) {
+  constructor(
+    deps: SendDeps,
+    { input, before, attempt }: { input: SendInput; before: Progress; attempt: number },
+  ) {
     this.#deps = deps;
     this.#input = input;
     this.#attempt = attempt;

@@ -18,14 +18,17 @@ await runProcess(logger, async (life) => {
   const sealer = createSealer(config.masterKeys);
   const store = createStore({ mysqlUrl, sealer, slots, logger });
   life.add('store', () => store.close());
+  let isMigrated = false;
   const app = createAdminApp({
     store,
     connectors: createConnectors({ allowPrivateProviders }),
     logger,
     metrics: createMetrics(),
     adminToken,
+    isMigrated: () => isMigrated,
   });
-  await untilReady('MySQL', logger, () => store.migrate());
   const server = await listen(app, config.host, config.adminPort);
   life.add('http', () => server.close());
+  await untilReady('MySQL', logger, () => store.migrate());
+  isMigrated = true;
 });

@@ -39,9 +39,14 @@ export function adminOpenapi(): Record<string, unknown> {
 
 /** Builds the application. Errors: the token is shorter than 24 characters. */
 export function createAdminApp(
-  options: AdminDeps & { readonly adminToken: string; readonly metrics: Metrics },
+  options: AdminDeps & {
+    readonly adminToken: string;
+    readonly metrics: Metrics;
+    /** Whether the tables are up to date; absent: they are. */
+    readonly isMigrated?: () => boolean;
+  },
 ): Express {
-  const { adminToken, metrics, logger, store } = options;
+  const { adminToken, metrics, logger, store, isMigrated = () => true } = options;
   return createApp<Administrator>({
     routes: adminRoutes(options),
     authenticate: createAuthenticate(adminToken),
@@ -49,8 +54,8 @@ export function createAdminApp(
     metrics,
     notReady: () =>
       store.ping().then(
-        () => [],
-        () => ['mysql'],
+        () => (isMigrated() ? [] : ['MySQL']),
+        () => ['MySQL'],
       ),
     openapi: adminOpenapi(),
     docsPage: createDocsPage('Message Center administration'),

@@ -11,10 +11,10 @@ import { pause } from '../platform/lifecycle.ts';
 import type { Logger } from '../platform/logger.ts';
 
 export interface Pace {
-  /** How many more of this lane may be started; 0: leave them in RocketMQ. The number is taken until it is given back. */
-  reserve(slot: number, priority: Priority, most: number): number;
-  /** Gives back what was reserved and not started. */
-  release(slot: number, priority: Priority, count: number): void;
+  /** How many more of this lane may be taken now, at most `most`; 0: leave them in RocketMQ. */
+  room(slot: number, priority: Priority, most: number): number;
+  /** Tells how many were taken. */
+  took(slot: number, priority: Priority, count: number): void;
   /** Whether Temporal answers. While it does not, nothing is received. */
   readonly isHealthy: boolean;
   /** Told by whoever met an error; the next successful look says healthy again. */
@@ -39,15 +39,16 @@ type Counts = Record<Priority, number>;
 
 interface AccountState {
   backlog: Counts;
-  /** Reserved since the look that `backlog` comes from began: not yet in it, or only partly. */
-  reserved: Counts;
+  /** Taken since the last look, and between the two before: on their way to the queue, not yet surely in its backlog. */
+  taken: Counts;
+  takenBefore: Counts;
   open: number;
 }
 
 const lookEveryMs = 1000;
 const countEveryMs = 10_000;
 /** Runs that wait for their first step because the workflow workers are slower than the lanes. */
-const mostWorkflowBacklog = 200;
+const mostWorkflowBacklog = 50;
 /** A slow account still gets a few messages at a time. */
 const leastWindow = 5;
 
@@ -64,7 +65,15 @@ export function createPace(deps: PaceDeps): Pace {
   const stateOf = (accountId: string) => {
     let state = states.get(accountId);
     if (state === undefined)
-      states.set(accountId, (state = { backlog: noCounts(), reserved: noCounts(), open: 0 }));
+      states.set(
+        accountId,
+        (state = {
+          backlog: noCounts(),
+          taken: noCounts(),
+          takenBefore: noCounts(),
+          open: 0,
+        }),
+      );
     return state;
   };
   const roomOf = (account: Account, priority: Priority) => {
@@ -73,8 +82,10 @@ export function createPace(deps: PaceDeps): Pace {
     const window = Math.max(leastWindow, Math.floor(account.limitInForce * deps.paceSeconds));
     const state = stateOf(account.id);
     if (state.open >= deps.openRuns) return 0;
-    return (
-      window - atLeastAsUrgent(state.backlog, priority) - atLeastAsUrgent(state.reserved, priority)
+    const { backlog, taken, takenBefore } = state;
+    return [backlog, taken, takenBefore].reduce(
+      (room, counts) => room - atLeastAsUrgent(counts, priority),
+      window,
     );
   };
 
@@ -83,11 +94,9 @@ export function createPace(deps: PaceDeps): Pace {
     workflowBacklog = await describeWorkflowBacklog(deps);
     for (const account of accounts) {
       const state = stateOf(account.id);
-      const before = { ...state.reserved };
       state.backlog = await describeBacklog(deps, account.id);
-      // What was reserved before this look is in the backlog by now, or has passed through.
-      for (const priority of priorities)
-        state.reserved[priority] = Math.max(0, state.reserved[priority] - before[priority]);
+      state.takenBefore = state.taken;
+      state.taken = noCounts();
       if (stopped.signal.aborted) return;
     }
   };
@@ -125,20 +134,13 @@ export function createPace(deps: PaceDeps): Pace {
       if (isHealthy) logger.warn({ server: 'Temporal', error }, 'waiting for Temporal');
       isHealthy = false;
     },
-    reserve: (slot, priority, most) => {
-      const accounts = accountsOf(slot);
+    room: (slot, priority, most) => {
       // Nobody's slot any more: what still waits there is started, and ends with the reason.
-      if (accounts.length === 0) return most;
-      const room = Math.min(most, ...accounts.map((account) => roomOf(account, priority)));
-      if (room <= 0) return 0;
-      for (const account of accounts) stateOf(account.id).reserved[priority] += room;
-      return room;
+      const rooms = accountsOf(slot).map((account) => roomOf(account, priority));
+      return Math.max(0, Math.min(most, ...rooms));
     },
-    release: (slot, priority, released) => {
-      for (const account of accountsOf(slot)) {
-        const { reserved } = stateOf(account.id);
-        reserved[priority] = Math.max(0, reserved[priority] - released);
-      }
+    took: (slot, priority, count) => {
+      for (const account of accountsOf(slot)) stateOf(account.id).taken[priority] += count;
     },
     stop: async () => {
       stopped.abort();

@@ -61,7 +61,10 @@ function rejectedSnapshot(
     const value = raw[name];
     return typeof value === 'string' && value.length <= 256 ? value : fallback;
   };
-  const time = (name: string) => (Number.isNaN(Date.parse(text(name))) ? now : text(name));
+  const time = (name: string) => {
+    const ms = Date.parse(text(name));
+    return Number.isNaN(ms) ? now : new Date(ms).toISOString();
+  };
   const oneOf = <T extends string>(name: string, allowed: readonly T[], fallback: T): T =>
     allowed.find((value) => value === raw[name]) ?? fallback;
   return {

@@ -36,25 +36,23 @@ export function receiveLanes(deps: ReceiveDeps): { stop(): Promise<void> } {
   const lane = async (slot: number, priority: Priority) => {
     const topic = deps.names.lane(slot, priority);
     while (!stopped.signal.aborted) {
-      const reserved = deps.pace.isHealthy ? deps.pace.reserve(slot, priority, mostInReceive) : 0;
-      if (reserved === 0) {
+      const room = deps.pace.isHealthy ? deps.pace.room(slot, priority, mostInReceive) : 0;
+      if (room === 0) {
         await pause(idleMs, stopped.signal);
         continue;
       }
-      let started = 0;
       try {
-        const deliveries = await deps.receiver.receive(topic, reserved);
-        started = await startAll(deliveries);
+        const deliveries = await deps.receiver.receive(topic, room);
+        deps.pace.took(slot, priority, deliveries.length);
+        await startAll(deliveries);
       } catch (error) {
         deps.logger.warn({ server: 'RocketMQ', topic, error }, 'waiting for RocketMQ');
         await pause(1000, stopped.signal);
-      } finally {
-        deps.pace.release(slot, priority, reserved - started);
       }
     }
   };
 
-  const startAll = async (deliveries: readonly Delivery[]): Promise<number> => {
+  const startAll = async (deliveries: readonly Delivery[]): Promise<void> => {
     const results = await Promise.all(
       deliveries.map(async (delivery) => {
         try {
@@ -81,7 +79,6 @@ export function receiveLanes(deps: ReceiveDeps): { stop(): Promise<void> } {
           deps.receiver.retryLater(delivery, retryAfterFailureMs).catch(() => {}),
         ),
     );
-    return done.length;
   };
 
   const loops = Array.from({ length: deps.slots }, (_, slot) => slot).flatMap((slot) =>

@@ -77,8 +77,9 @@ function readMessage(
   let value: unknown;
   try {
     value = JSON.parse(delivery.body.toString('utf8'));
-  } catch (error) {
-    return { reason: 'unparsable', detail: error instanceof Error ? error.message : String(error) };
+  } catch {
+    // The parser's own words quote the body, which may be personal.
+    return { reason: 'unparsable', detail: 'the body is not JSON' };
   }
   const version = (value as { version?: unknown } | null)?.version;
   if (typeof version === 'number' && version > acceptedMessageVersion)

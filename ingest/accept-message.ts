@@ -93,12 +93,10 @@ async function prepare(
       errors: faults,
     });
 
-  const { connector, account } = chooseAccount(
-    deps,
+  const { connector, account } = chooseAccount(deps.connectors, await deps.accountsOf(tenantId), {
     template,
-    post.channel,
-    await deps.accountsOf(tenantId),
-  );
+    channel: post.channel,
+  });
   const addressFault = connector.addressFault(post.to);
   if (addressFault !== undefined)
     throw problem('recipient-unsuitable', {
@@ -141,13 +139,12 @@ async function prepare(
 
 /** The first of the template's connectors that the tenant has an account for; one that is not stopped goes first. */
 function chooseAccount(
-  deps: AcceptDeps,
-  template: Template,
-  channel: string | undefined,
+  connectors: AcceptDeps['connectors'],
   accounts: readonly Account[],
+  { template, channel }: { template: Template; channel: string | undefined },
 ): { connector: Connector; account: Account } {
   const offered = Object.keys(template.contents)
-    .map((name) => deps.connectors.get(name))
+    .map((name) => connectors.get(name))
     .filter((connector) => connector !== undefined);
   const wanted = offered.filter(
     (connector) => channel === undefined || connector.channel === channel,

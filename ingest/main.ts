@@ -11,7 +11,7 @@ import { createLogger } from '../platform/logger.ts';
 import { createMessageIds } from '../platform/message-id.ts';
 import { createMetrics } from '../platform/metrics.ts';
 import { createDocsPage } from '../platform/openapi.ts';
-import { createPublisher } from '../platform/rocketmq.ts';
+import { openPublisher } from '../platform/rocketmq.ts';
 import { createSealer } from '../platform/seal.ts';
 import { connectTemporalClient } from '../platform/temporal-client.ts';
 import { createDirectory, createStore } from '../store/index.ts';
@@ -40,11 +40,8 @@ await runProcess(logger, async (life) => {
   life.add('store', () => store.close());
   const directory = createDirectory({ store, logger });
   life.add('directory', () => directory.close());
-  await untilReady('MySQL', logger, () => store.ping());
   await directory.start();
-  const publisher = await untilReady('RocketMQ', logger, () =>
-    createPublisher({ endpoint: config.rocketmqEndpoint, logger }),
-  );
+  const publisher = openPublisher({ endpoint: config.rocketmqEndpoint, logger });
   life.add('publisher', () => publisher.close());
   const temporal = connectTemporalClient({
     address: config.temporalAddress,
@@ -95,6 +92,7 @@ await runProcess(logger, async (life) => {
     logger,
     metrics,
   });
+  const waitingFor = new Set(['MySQL', 'RocketMQ']);
   const app = createApp<Caller>({
     routes: ingestRoutes({
       accept: (request) => acceptMessage(accepting, request),
@@ -113,11 +111,17 @@ await runProcess(logger, async (life) => {
     },
     logger,
     metrics,
-    notReady: () => (directory.isStale() ? ['MySQL'] : []),
+    notReady: () => [...new Set([...waitingFor, ...(directory.isStale() ? ['MySQL'] : [])])],
     openapi: ingestOpenapi(search),
     docsPage: createDocsPage('Message Center API'),
   });
   const server = await listen(app, config.host, config.ingestPort);
   life.add('http', () => server.close());
   logger.info({ port: server.port }, 'ingest.listening');
+
+  // After listening, so that /readyz says what is missing, and callers get a problem rather than no answer.
+  await untilReady('MySQL', logger, () => store.ping());
+  waitingFor.delete('MySQL');
+  await untilReady('RocketMQ', logger, () => publisher.connect());
+  waitingFor.delete('RocketMQ');
 });

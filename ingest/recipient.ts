@@ -12,7 +12,8 @@ export function hashRecipient(sealer: Sealer, tenantId: string, to: To): string 
   return sealer.hash(normalPhone(to.phone), `recipient:${tenantId}`);
 }
 
-/** First three and last four digits: 139****0000. */
-export function maskRecipient(to: To): string {
-  return `${to.phone.slice(0, to.phone.startsWith('+') ? 6 : 3)}****${to.phone.slice(-4)}`;
+/** First three and last four digits: 139****0000. Of a short foreign number less is shown, so that four digits stay hidden. */
+export function maskRecipient({ phone }: To): string {
+  const shown = Math.min(phone.startsWith('+') ? 6 : 3, phone.length - 8);
+  return `${phone.slice(0, shown)}****${phone.slice(-4)}`;
 }

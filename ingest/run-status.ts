@@ -11,6 +11,7 @@ import type { SendReport } from '../contracts/activities.ts';
 import type { Reason } from '../contracts/result.ts';
 import type { Status } from '../contracts/status.ts';
 import type { DeliverMemo, DeliverResult } from '../contracts/workflows.ts';
+import { withDeadline } from '../platform/lifecycle.ts';
 
 export interface RunStatus {
   readonly status: Status;
@@ -23,8 +24,17 @@ export interface RunStatus {
   readonly runId: string;
 }
 
-/** Asks Temporal. undefined: there is no run yet, or no more. Errors: Temporal does not answer. */
-export async function runStatus(client: Client, messageId: string): Promise<RunStatus | undefined> {
+/** Somebody waits for the status: left to itself, the SDK tries for 20 s and more before it says that a server is away. */
+const deadlineMs = 3000;
+
+/** Asks Temporal. undefined: there is no run yet, or no more. Errors: Temporal does not answer within 3 s. */
+export function runStatus(client: Client, messageId: string): Promise<RunStatus | undefined> {
+  const asked = client.withDeadline(Date.now() + deadlineMs, () => askRun(client, messageId));
+  // The first connection has a deadline of its own, a longer one.
+  return withDeadline(asked, deadlineMs, 'asking Temporal');
+}
+
+async function askRun(client: Client, messageId: string): Promise<RunStatus | undefined> {
   const handle = client.workflow.getHandle(messageId);
   let description: WorkflowExecutionDescription;
   try {

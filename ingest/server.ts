@@ -280,6 +280,6 @@ export function ingestOpenapi(search: Route<Caller>): Record<string, unknown> {
       version: '1',
       keyDescription: 'API key of a service: `mck_…`.',
     },
-    routes as Route<never>[],
+    routes,
   );
 }

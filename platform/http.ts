@@ -69,7 +69,7 @@ export function route<Caller, Body extends TSchema = TSchema, Query extends TSch
     readonly handle: (input: RouteInput<Static<Body>, Static<Query>, Caller>) => Promise<Reply>;
   },
 ): Route<Caller> {
-  return definition as unknown as Route<Caller>;
+  return definition;
 }
 
 export interface HttpServerOptions<Caller> {
@@ -249,6 +249,7 @@ function flatHeaders(request: Request): Record<string, string | undefined> {
 }
 
 function problemHandler(logger: Logger) {
+  // oxlint-disable-next-line max-params -- express tells an error handler by its four parameters
   return (error: unknown, request: Request, response: Response, next: NextFunction): void => {
     if (response.headersSent) return next(error);
     const found = toProblem(error);

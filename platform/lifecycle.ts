@@ -9,7 +9,7 @@ export interface Part {
 
 export interface Lifecycle {
   /** Adds a started part; it is stopped before all that were added earlier. */
-  add(name: string, stop: () => Promise<unknown> | unknown): void;
+  add(name: string, stop: () => unknown): void;
   /** Stops everything now, as SIGTERM would. */
   stop(): Promise<void>;
 }
@@ -51,7 +51,7 @@ export async function runProcess(
 }
 
 async function stopParts(parts: Part[], logger: Logger): Promise<void> {
-  for (const part of [...parts].reverse()) {
+  for (const part of parts.toReversed()) {
     const startedAt = Date.now();
     try {
       await withDeadline(part.stop(), partStopMs, `stopping ${part.name}`);

@@ -4,7 +4,7 @@
  */
 import { connect, type Socket } from 'node:net';
 
-/** A request: its code, its header fields, and a JSON body where the code wants one. */
+/** A request: its code, its header fields, and where the code wants one a body: bytes, or what becomes JSON. */
 export interface RemotingRequest {
   readonly code: number;
   readonly fields?: Readonly<Record<string, string | number | boolean>>;
@@ -40,12 +40,16 @@ export function encodeRequest(opaque: number, request: RemotingRequest): Buffer 
       extFields: Object.fromEntries(fields) as Record<string, string>,
     }),
   );
-  const body =
-    request.body === undefined ? Buffer.alloc(0) : Buffer.from(JSON.stringify(request.body));
+  const body = encodeBody(request.body);
   const lengths = Buffer.alloc(8);
   lengths.writeUInt32BE(4 + header.length + body.length, 0);
   lengths.writeUInt32BE(header.length, 4);
   return Buffer.concat([lengths, header, body]);
+}
+
+function encodeBody(body: unknown): Buffer {
+  if (body === undefined) return Buffer.alloc(0);
+  return Buffer.isBuffer(body) ? body : Buffer.from(JSON.stringify(body));
 }
 
 /**

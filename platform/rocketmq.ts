@@ -155,6 +155,15 @@ export interface PublisherOptions {
 
 /** Connects a publisher. Errors: the proxy does not answer within 15 s. */
 export async function createPublisher(options: PublisherOptions): Promise<Publisher> {
+  const publisher = openPublisher(options);
+  await publisher.connect();
+  return publisher;
+}
+
+/** A publisher that connects at its first use; until the proxy answers, what is published is refused as not stored. */
+export function openPublisher(
+  options: PublisherOptions,
+): Publisher & { /** Errors: the proxy does not answer within 15 s. */ connect(): Promise<void> } {
   const { endpoint, logger } = options;
   const supervised = new Supervised(
     () =>
@@ -167,10 +176,10 @@ export async function createPublisher(options: PublisherOptions): Promise<Publis
       }),
     logger,
   );
-  await supervised.use(async () => {});
   const lanes = new Map<string, TopicLane>();
 
   return {
+    connect: () => supervised.use(async () => {}),
     publish: async (topic, message, { deadlineMs = 10_000 } = {}) => {
       let lane = lanes.get(topic);
       if (lane === undefined) lanes.set(topic, (lane = new TopicLane(topic, supervised)));

@@ -23,8 +23,7 @@ export function createValidator<S extends TSchema>(schema: S): Validator<Static<
   const compiled = Compile(schema);
   return {
     check: (value): value is Static<S> => compiled.Check(value),
-    faults: (value) =>
-      compiled.Check(value) ? [] : toFaults(compiled.Errors(value) as SchemaError[]),
+    faults: (value) => (compiled.Check(value) ? [] : toFaults(compiled.Errors(value))),
     convert: (value) => compiled.Convert(value),
   };
 }

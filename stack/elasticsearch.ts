@@ -27,7 +27,7 @@ const isRoot = () => process.getuid?.() === 0;
 export function elasticsearchHome(dataDir: string): string {
   if (!isRoot()) return join(dataDir, 'elasticsearch');
   const hash = createHash('sha256').update(dataDir).digest('hex').slice(0, 12);
-  return join(rootSiteDir, hash, 'elasticsearch');
+  return join(rootSiteDir, hash);
 }
 
 /** Creates the server on `programPath`, the unpacked distribution; `javaHome` is the Java to run it with. */
@@ -71,6 +71,7 @@ export function createElasticsearch(
     get pid() {
       return server.pid;
     },
+    prepare: server.prepare,
     start: async () => {
       if (isRoot()) copyProgram(programPath, program);
       writeConfiguration(site, home);

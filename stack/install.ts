@@ -62,7 +62,7 @@ async function installTopics(config: Config): Promise<void> {
     for (const { name, groups } of topics)
       for (const group of groups) await admin.setOffsetsToStart(group, name);
   } finally {
-    await admin.close();
+    admin.close();
   }
 }
 

@@ -89,6 +89,7 @@ export function createMariadb(site: ServerSite, programPath: string): RunningSer
     get pid() {
       return server.pid;
     },
+    prepare: server.prepare,
     start: async () => {
       mkdirSync(home, { recursive: true });
       writeFileSync(initFile, initStatements.join('\n'));

@@ -108,7 +108,7 @@ export function readNote(file: string): ProcessNote | undefined {
  * Returns how many processes were ended.
  * Errors: the one who started them still runs, which means that the data folder is in use.
  */
-export async function endLeftovers(file: string, title: string): Promise<number> {
+export async function endLeftovers(file: string): Promise<number> {
   const note = readNote(file);
   if (note === undefined) {
     await rm(file, { force: true });
@@ -118,7 +118,7 @@ export async function endLeftovers(file: string, title: string): Promise<number>
   const areOurs = members.some((pid) => commandLineOf(pid).includes(note.marker));
   if (areOurs && isAlive(note.owner) && note.owner.pid !== process.pid)
     throw new Error(
-      `${title} of this data folder is already run by process ${note.owner.pid}; stop that one, or set MC_DATA_DIR and MC_PORT_OFFSET for a second stack.`,
+      `The servers of this data folder are already run by process ${note.owner.pid}; stop that one, or set MC_DATA_DIR and MC_PORT_OFFSET for a second stack.`,
     );
   if (areOurs) {
     signalGroup(note.leader.pid, 'SIGKILL');

@@ -2,11 +2,15 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createRocketmqAdmin } from '../platform/rocketmq-admin.ts';
+import { createRemotingConnection } from '../platform/rocketmq-remoting.ts';
+import type { Ports } from './ports.ts';
 import { answersTcp } from './probes.ts';
 import { createServerProcess, type ProcessSpec, type RunningServer } from './server-process.ts';
 import type { ServerSite } from './server-site.ts';
 
 const clusterName = 'DefaultCluster';
+const updateBrokerConfig = 25;
+const timeoutMs = 2000;
 
 /** Creates the server on `programPath`, the folder of RocketMQ's jars. It needs `java` on the PATH. */
 export function createRocketmq(site: ServerSite, programPath: string): RunningServer {
@@ -84,8 +88,7 @@ export function createRocketmq(site: ServerSite, programPath: string): RunningSe
         ports.rocketmqProxyRemoting,
       ],
       isReady: async () =>
-        (await answersTcp(ports.rocketmqProxyGrpc)) &&
-        (await hasRegisteredBroker(nameServerAddress)),
+        (await answersTcp(ports.rocketmqProxyGrpc)) && (await hasRegistered(ports)),
     },
     site.onProgress,
   );
@@ -94,12 +97,17 @@ export function createRocketmq(site: ServerSite, programPath: string): RunningSe
     get pid() {
       return broker.pid;
     },
+    prepare: async () => {
+      await nameServer.prepare();
+      await broker.prepare();
+    },
     start: async () => {
       rmSync(temporaryDir, { recursive: true, force: true });
       mkdirSync(temporaryDir, { recursive: true });
       writeConfiguration(site, home);
-      await nameServer.start();
-      await broker.start();
+      // Both at once, and both to their end, so that a failure leaves none on its way.
+      const outcomes = await Promise.allSettled([nameServer.start(), broker.start()]);
+      for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
     },
     stop: async () => {
       await broker.stop();
@@ -111,13 +119,26 @@ export function createRocketmq(site: ServerSite, programPath: string): RunningSe
   };
 }
 
-async function hasRegisteredBroker(nameServer: string): Promise<boolean> {
-  const admin = createRocketmqAdmin({ nameServer, timeoutMs: 2000 });
+/** Whether the name server knows the broker, which is asked to register when it has not. */
+async function hasRegistered(ports: Ports): Promise<boolean> {
+  const admin = createRocketmqAdmin({
+    nameServer: `127.0.0.1:${ports.rocketmqNameServer}`,
+    timeoutMs,
+  });
   try {
-    return (await admin.brokers()).length > 0;
+    if ((await admin.brokers()).length > 0) return true;
   } finally {
     admin.close();
   }
+  // A broker's first registration is lost when it is sent before its connection to the name server is up, and the next
+  // one is 10 seconds away. Setting its permission, to what it is, makes it register now.
+  const broker = createRemotingConnection(`127.0.0.1:${ports.rocketmqBroker}`, timeoutMs);
+  try {
+    await broker.call({ code: updateBrokerConfig, body: Buffer.from('brokerPermission=6') });
+  } finally {
+    broker.close();
+  }
+  return false;
 }
 
 function writeConfiguration({ ports }: ServerSite, home: string): void {

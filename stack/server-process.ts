@@ -1,5 +1,6 @@
 /** One process of a server: started, waited for until it answers, stopped, killed, and never left behind. */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import {
   closeSync,
   existsSync,
@@ -46,6 +47,8 @@ export interface ProcessSpec {
 export interface RunningServer {
   /** The number of the process; undefined while it does not run. */
   readonly pid: number | undefined;
+  /** Ends what an earlier run left of it and makes sure that its ports are free; part of every start. */
+  prepare(): Promise<void>;
   /** Starts it on the data it left and waits until it answers. Errors: the last lines of its log and the log's path. */
   start(): Promise<void>;
   /** Ends it in order: SIGTERM, and SIGKILL after a deadline. */
@@ -65,10 +68,15 @@ export function createServerProcess(
   let child: ChildProcess | undefined;
   let isEndExpected = false;
 
-  async function launch(): Promise<ChildProcess> {
-    const ended = await endLeftovers(spec.noteFile, spec.title);
+  async function prepare(): Promise<void> {
+    if (isRunning(child)) return;
+    const ended = await endLeftovers(spec.noteFile);
     if (ended > 0) onProgress(`Ended ${spec.title} that an earlier run had left behind.`);
     for (const port of spec.ports) await assertPortIsFree(port, spec.title);
+  }
+
+  async function launch(): Promise<ChildProcess> {
+    await prepare();
     mkdirSync(dirname(spec.logFile), { recursive: true });
     const log = openSync(spec.logFile, 'a');
     // `env` adds variables to the ones we inherit and then becomes the command, with the same process number.
@@ -174,6 +182,7 @@ export function createServerProcess(
     get pid() {
       return isRunning(child) ? child?.pid : undefined;
     },
+    prepare,
     start,
     stop,
     kill,

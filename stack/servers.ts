@@ -4,7 +4,7 @@
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { loadConfig } from '../platform/config.ts';
 import { createElasticsearch, elasticsearchHome } from './elasticsearch.ts';
@@ -104,18 +104,30 @@ async function startAll(
   onProgress: (line: string) => void,
 ): Promise<void> {
   const startedAt = Date.now();
-  const outcomes = await Promise.allSettled(
-    names.map(async (name) => {
-      await servers[name].start();
-      onProgress(`${name} answers after ${((Date.now() - startedAt) / 1000).toFixed(1)} s.`);
-    }),
-  );
+  // First for all of them: a busy port is told at once, not when the slowest server is up.
+  await allOrFaults(names.map((name) => servers[name].prepare()));
+  try {
+    await allOrFaults(
+      names.map(async (name) => {
+        await servers[name].start();
+        onProgress(`${name} answers after ${((Date.now() - startedAt) / 1000).toFixed(1)} s.`);
+      }),
+    );
+  } catch (error) {
+    await stopAll(names, servers);
+    throw error;
+  }
+}
+
+/** Waits for all to end. Errors: one with the text of each that failed. */
+async function allOrFaults(works: readonly Promise<void>[]): Promise<void> {
+  const outcomes = await Promise.allSettled(works);
   const faults = outcomes.flatMap((outcome) =>
     outcome.status === 'rejected' ? [outcome.reason as Error] : [],
   );
   if (faults.length === 0) return;
-  await stopAll(names, servers);
-  throw new Error(faults.map((fault) => fault.message).join('\n'), { cause: faults[0] });
+  const texts = new Set(faults.map((fault) => fault.message));
+  throw new Error([...texts].join('\n'), { cause: faults[0] });
 }
 
 async function stopAll(
@@ -128,7 +140,7 @@ async function stopAll(
 function absentServer(name: ServerName): RunningServer {
   const refuse = () =>
     Promise.reject(new Error(`${name} is not part of this stack; add it to "only".`));
-  return { pid: undefined, start: refuse, stop: refuse, kill: refuse };
+  return { pid: undefined, prepare: refuse, start: refuse, stop: refuse, kill: refuse };
 }
 
 function addressesOf(ports: Ports): ServerAddresses {
@@ -164,14 +176,11 @@ export async function resetServers(options: { readonly dataDir: string }): Promi
   const dataDir = resolve(options.dataDir);
   const notesDir = join(dataDir, 'run');
   for (const note of existsSync(notesDir) ? readdirSync(notesDir) : [])
-    await endLeftovers(join(notesDir, note), note.replace('.json', ''));
+    await endLeftovers(join(notesDir, note));
   const folders = [...serverNames, 'logs', 'run'].map((name) => join(dataDir, name));
-  for (const folder of [...folders, dirname(elasticsearchFolder(dataDir))])
+  for (const folder of [...folders, elasticsearchHome(dataDir)])
     await rm(folder, { recursive: true, force: true });
 }
-
-/** Something inside the folder that holds only Elasticsearch's data. */
-const elasticsearchFolder = (dataDir: string) => join(elasticsearchHome(dataDir), 'data');
 
 async function main(args: readonly string[]): Promise<void> {
   const config = loadConfig(process.env);

@@ -40,10 +40,23 @@ export interface Service {
   ready(timeoutMs?: number): Promise<void>;
 }
 
+/** What a child needs of the environment besides our own settings. */
+export function inheritedEnv(
+  env: Readonly<Record<string, string | undefined>>,
+): Record<string, string> {
+  return Object.fromEntries(
+    ['PATH', 'HOME', 'TMPDIR'].flatMap((name) => {
+      const value = env[name];
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
+}
+
 export interface ServiceOptions {
   readonly name: ServiceName;
   /** Distinguishes several processes of one kind, in names and logs. */
   readonly instance?: string;
+  /** The whole environment of the process; see `inheritedEnv`. */
   readonly env: Readonly<Record<string, string>>;
   /** Where /readyz is. */
   readonly healthUrl: string;
@@ -71,12 +84,7 @@ export function startService(options: ServiceOptions): Service {
     const log = createWriteStream(logFile, { flags: 'a' });
     const started = spawn(process.execPath, ['--import', 'tsx', entry[options.name]], {
       cwd: root,
-      env: {
-        PATH: process.env['PATH'],
-        HOME: process.env['HOME'],
-        TMPDIR: process.env['TMPDIR'],
-        ...options.env,
-      },
+      env: options.env,
       stdio: ['ignore', 'pipe', 'pipe'],
       // A group of its own: Ctrl-C reaches us, and we stop it in order.
       detached: true,

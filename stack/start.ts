@@ -7,7 +7,7 @@ import { pause } from '../platform/lifecycle.ts';
 import { install } from './install.ts';
 import { localSecrets, saveSecrets } from './secrets.ts';
 import { demoTenant, seedDemo } from './seed.ts';
-import { serviceNames, startService, type Service } from './services.ts';
+import { inheritedEnv, serviceNames, startService, type Service } from './services.ts';
 import { defaultCacheDir, startServers, type Servers } from './servers.ts';
 
 const say = (line: string) => console.log(line);
@@ -59,6 +59,7 @@ async function start(): Promise<void> {
   }
   const ports = shiftedPorts(given, offset);
   const env: Record<string, string> = {
+    ...inheritedEnv(process.env),
     ...ourSettings(process.env),
     ...(servers === undefined ? {} : serverSettings(servers)),
     ...Object.fromEntries(Object.entries(ports).map(([name, port]) => [name, String(port)])),

@@ -108,6 +108,7 @@ export function createTemporal(
     get pid() {
       return server.pid;
     },
+    prepare: server.prepare,
     start: async () => {
       mkdirSync(home, { recursive: true });
       await server.start();

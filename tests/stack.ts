@@ -35,9 +35,10 @@ export async function testMysqlUrl(): Promise<string> {
   return url;
 }
 
-/** An empty database; `drop` it once nobody uses it any more. */
-export async function createDatabase(): Promise<{ url: string; drop: () => Promise<void> }> {
-  const { mysqlUrl } = testServers();
+/** An empty database on the server at `mysqlUrl`; `drop` it once nobody uses it any more. */
+export async function createDatabase(
+  mysqlUrl = testServers().mysqlUrl,
+): Promise<{ url: string; drop: () => Promise<void> }> {
   const name = `message_center_${randomBytes(4).toString('hex')}`;
   const url = new URL(mysqlUrl);
   const connection = await mysql.createConnection(mysqlUrl);
@@ -78,7 +79,12 @@ export async function until<T>(
       last = error;
     }
     if (Date.now() > deadline) {
-      const detail = seen === undefined ? String(last ?? 'nothing') : JSON.stringify(await seen());
+      const detail =
+        seen === undefined
+          ? last instanceof Error
+            ? last.message
+            : 'nothing'
+          : JSON.stringify(await seen());
       throw new Error(`not within ${timeoutMs} ms: ${what}; seen last: ${detail}`);
     }
     await new Promise((resolve) => setTimeout(resolve, everyMs));

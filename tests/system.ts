@@ -15,7 +15,7 @@ import { createLogger } from '../platform/logger.ts';
 import { createSealer, type Sealer } from '../platform/seal.ts';
 import { connectTemporalClient, type TemporalLink } from '../platform/temporal-client.ts';
 import { install } from '../stack/install.ts';
-import { startService, type Service, type ServiceName } from '../stack/services.ts';
+import { inheritedEnv, startService, type Service, type ServiceName } from '../stack/services.ts';
 import { createStore, type Store } from '../store/index.ts';
 import { createDatabase, freshPrefix, testServers, until, type TestServers } from './stack.ts';
 
@@ -125,7 +125,7 @@ export const testTemplates: readonly TemplateEdit[] = [
 export async function startSystem(options: SystemOptions = {}): Promise<System> {
   const servers = { ...testServers(), ...options.servers };
   const prefix = freshPrefix();
-  const database = await createDatabase();
+  const database = await createDatabase(servers.mysqlUrl);
   const ports = await freePorts(processNames.length);
   const portOf = Object.fromEntries(
     processNames.map((name, index) => [name, ports[index] ?? 0]),
@@ -133,6 +133,7 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
   const adminToken = randomBytes(24).toString('base64url');
   const receiptToken = randomBytes(18).toString('base64url');
   const env: Record<string, string> = {
+    ...inheritedEnv(process.env),
     MC_PREFIX: prefix,
     MC_SLOTS: String(options.slots ?? 1),
     MC_LOG_LEVEL: 'info',

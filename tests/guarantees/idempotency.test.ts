@@ -53,7 +53,7 @@ describe('idempotency', () => {
     const first = await system.call('POST', '/v1/messages/batch', { messages }, headers);
     const second = await system.call('POST', '/v1/messages/batch', { messages }, headers);
     const idsOf = (answer: typeof first) =>
-      (answer.body['results'] as unknown as { id: string }[]).map((result) => result.id);
+      (answer.body['results'] as { id: string }[]).map((result) => result.id);
     assert.deepEqual(idsOf(first), idsOf(second));
     assert.equal(new Set(idsOf(first)).size, 30);
     for (const id of idsOf(first)) await system.untilStatus(id, ['sent', 'delivered']);
@@ -70,7 +70,7 @@ describe('idempotency', () => {
         'GET',
         '/v1/messages?status=rejected&reason=idempotency-conflict',
       );
-      return (body['items'] as unknown as { id: string; reason: { detail: string } }[])[0];
+      return (body['items'] as { id: string; reason: { detail: string } }[])[0];
     });
     assert.notEqual(conflict.id, first.body['id']);
     assert.match(conflict.reason.detail, new RegExp(String(first.body['id'])));

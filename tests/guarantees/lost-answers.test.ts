@@ -100,9 +100,8 @@ describe('lost answers and retries', () => {
     assert.equal(body['attempts'], 3);
   });
 
-  it('a transient error without end stops at the attempt budget: failed, and the run is in the list of failed ones', async () => {
+  it('a transient error without end ends with the life of the message: expired, and in the list of failed runs', async () => {
     const phone = '16150000001';
-    // Refusals that count, fast: the budget must end it, not the life.
     sms().faults.add({
       kind: 'error',
       status: 200,

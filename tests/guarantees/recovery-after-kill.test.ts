@@ -24,7 +24,7 @@ describe('recovery after a kill', () => {
       }));
       const { body } = await system.call('POST', '/v1/messages/batch', { messages });
       assert.equal(body['accepted'], 250);
-      ids.push(...(body['results'] as unknown as { id: string }[]).map((result) => result.id));
+      ids.push(...(body['results'] as { id: string }[]).map((result) => result.id));
     }
     await until('some are delivered', () => (device().total() >= 100 ? true : undefined));
     const atKill = device().total();
@@ -90,10 +90,7 @@ describe('recovery after a kill', () => {
       async () => {
         const { body } = await system.call('GET', '/v1/messages?template=order-shipped&limit=100');
         const found = new Map(
-          (body['items'] as unknown as { id: string; status: string }[]).map((item) => [
-            item.id,
-            item.status,
-          ]),
+          (body['items'] as { id: string; status: string }[]).map((item) => [item.id, item.status]),
         );
         return ids.every((id) => ['sent', 'delivered'].includes(found.get(id) ?? ''))
           ? true

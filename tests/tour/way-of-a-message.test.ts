@@ -101,7 +101,7 @@ describe('the way of a message', () => {
         async () => {
           const { body, status } = await system.call('GET', `/v1/messages?${filter}`);
           assert.equal(status, 200, JSON.stringify(body));
-          const found = body['items'] as unknown as { id: string; to: string }[];
+          const found = body['items'] as { id: string; to: string }[];
           return found.length > 0 ? found : undefined;
         },
         { timeoutMs: 10_000 },
