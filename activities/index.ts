@@ -1,5 +1,5 @@
 /** What workers register: activities made from what they depend on. */
-export { createClients, type Clients } from './clients.ts';
+export { createClients } from './clients.ts';
 export { createRender } from './render.ts';
 export { createReport } from './report.ts';
 export { createOpenRequest } from './sealed-request.ts';

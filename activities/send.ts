@@ -13,6 +13,7 @@ import {
 import type { Connector, ConnectorClient } from '../contracts/channel.ts';
 import { kindDefaults } from '../contracts/message.ts';
 import type { SendOutcome } from '../contracts/outcome.ts';
+import { Problem } from '../contracts/problems.ts';
 import {
   sequences,
   toEvent,
@@ -39,7 +40,7 @@ export interface SendDeps {
     version: number,
   ) => Promise<Template | undefined>;
   readonly openRequest: OpenRequest;
-  /** The shared counter of messages to one recipient. */
+  /** The shared counter of messages to one recipient. Errors: the problem store-unavailable. */
   readonly admitRecipient: (request: {
     accountId: string;
     recipientHash: string;
@@ -164,13 +165,7 @@ class AttemptRun {
         detail: 'its life ended before its turn came',
       });
 
-    const window = await this.#deps.admitRecipient({
-      accountId: message.accountId,
-      recipientHash: message.recipientHash,
-      windows: connector.capabilities.recipientWindows[message.kind],
-      deliveryKey: key,
-      nowMs: Date.now(),
-    });
+    const window = await this.#admit(connector, key);
     if (!window.admitted)
       return this.#later({ outcome: 'recipient-window' }, window.retryAfterMs, {
         code: 'recipient-window',
@@ -203,6 +198,24 @@ class AttemptRun {
       signal: Context.current().cancellationSignal,
     });
     return this.#conclude(connector, outcome, sentAt);
+  }
+
+  /** While the counter cannot be asked the message goes on: the provider has limits of its own, and its refusal only delays. */
+  async #admit(connector: Connector, key: string): ReturnType<SendDeps['admitRecipient']> {
+    const { message } = this.#input;
+    try {
+      return await this.#deps.admitRecipient({
+        accountId: message.accountId,
+        recipientHash: message.recipientHash,
+        windows: connector.capabilities.recipientWindows[message.kind],
+        deliveryKey: key,
+        nowMs: Date.now(),
+      });
+    } catch (error) {
+      if (!(error instanceof Problem) || error.code !== 'store-unavailable') throw error;
+      this.#deps.logger.warn({ messageId: message.id, error }, 'recipient-window.unchecked');
+      return { admitted: true };
+    }
   }
 
   async #conclude(connector: Connector, outcome: SendOutcome, sentAt: string): Promise<SendReport> {

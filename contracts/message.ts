@@ -111,5 +111,7 @@ export const AcceptedMessageSchema = Type.Object({
 export type AcceptedMessage = Static<typeof AcceptedMessageSchema>;
 
 /** What `sealed` holds. */
-export const SealedRequestSchema = Type.Object({ to: ToSchema, variables: VariablesSchema });
-export type SealedRequest = { to: To; variables: Variables };
+export interface SealedRequest {
+  readonly to: To;
+  readonly variables: Variables;
+}

@@ -70,8 +70,6 @@ export const SnapshotSchema = Type.Object({
 });
 export type Snapshot = Static<typeof SnapshotSchema>;
 
-export const eventVersion = 1;
-
 export const MessageEventSchema = Type.Object({
   specversion: Type.Literal('1.0'),
   id: Type.String(),

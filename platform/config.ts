@@ -109,6 +109,13 @@ export const settings = {
     description: 'Bearer token of the administration API, 24 characters or more.',
     secret: true,
   },
+  codecAccess: {
+    env: 'MC_CODEC_ACCESS',
+    kind: 'string',
+    default: 'token',
+    description:
+      'Who may have Temporal payloads decoded by admin: token (with the administration token) or local (anyone on this machine).',
+  },
   host: {
     env: 'MC_HOST',
     kind: 'string',

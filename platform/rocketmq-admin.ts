@@ -146,9 +146,9 @@ export function createRocketmqAdmin(options: {
 
   async function masters(): Promise<Broker[]> {
     const answer = await askNameServer({ code: requestCode.getBrokerClusterInfo });
-    const { brokerAddrTable } = bodyOf<{
+    const { brokerAddrTable } = bodyOf(answer) as {
       brokerAddrTable: Record<string, { brokerAddrs: Record<string, string> }>;
-    }>(answer);
+    };
     return Object.entries(brokerAddrTable).flatMap(([name, { brokerAddrs }]) => {
       const address = brokerAddrs[masterBrokerId];
       return address === undefined ? [] : [{ name, address }];
@@ -164,7 +164,7 @@ export function createRocketmqAdmin(options: {
 
   async function topicConfigs(broker: Broker): Promise<Record<string, TopicConfig>> {
     const answer = await call(broker.address, { code: requestCode.getAllTopicConfig });
-    return bodyOf<{ topicConfigTable: Record<string, TopicConfig> }>(answer).topicConfigTable;
+    return (bodyOf(answer) as { topicConfigTable: Record<string, TopicConfig> }).topicConfigTable;
   }
 
   async function createTopicsOn(broker: Broker, topics: readonly TopicSpec[]): Promise<void> {
@@ -193,9 +193,9 @@ export function createRocketmqAdmin(options: {
 
   async function createGroupsOn(broker: Broker, groups: readonly GroupSpec[]): Promise<void> {
     const answer = await call(broker.address, { code: requestCode.getAllGroupConfig });
-    const existing = bodyOf<{ subscriptionGroupTable: Record<string, GroupConfig> }>(
-      answer,
-    ).subscriptionGroupTable;
+    const { subscriptionGroupTable: existing } = bodyOf(answer) as {
+      subscriptionGroupTable: Record<string, GroupConfig>;
+    };
     const changed = groups
       .map((group) => ({
         ...existing[group.name],
@@ -337,11 +337,11 @@ function topicConfig(
 /** Where the broker puts messages that a popping group did not acknowledge in time. */
 const retryTopic = (group: string, topic: string) => `%RETRY%${group}_${topic}`;
 
-const bodyOf = <T>(answer: RemotingAnswer): T => parseBody(answer.body.toString('utf8')) as T;
+const bodyOf = (answer: RemotingAnswer): unknown => parseBody(answer.body.toString('utf8'));
 
 /** The rows of an `offsetTable`, whose keys are queues. */
 function offsetTable<T>(answer: RemotingAnswer): (T & { readonly queueId: number })[] {
-  const table = bodyOf<{ offsetTable: Record<string, T> }>(answer).offsetTable;
+  const table = (bodyOf(answer) as { offsetTable: Record<string, T> }).offsetTable;
   return Object.entries(table).map(([queue, row]) => ({
     ...row,
     queueId: (JSON.parse(queue) as { queueId: number }).queueId,

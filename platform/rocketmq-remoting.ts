@@ -170,7 +170,7 @@ export function createRemotingConnection(address: string, timeoutMs: number): Re
     if (socket !== lost) return;
     socket = undefined;
     lost.destroy();
-    for (const opaque of [...waiting.keys()])
+    for (const opaque of waiting.keys())
       take(opaque)?.reject(new Error(`RocketMQ at ${address}: ${reason}`));
   }
 

@@ -1,6 +1,7 @@
 /** Temporal for processes that run workers: one native connection, which eager start shares between client and worker. */
 import type { Client } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
+import type { LogLevel, LogMetadata } from '@temporalio/common';
 import { NativeConnection, Runtime, makeTelemetryFilterString } from '@temporalio/worker';
 import {
   createDataConverter,
@@ -38,15 +39,32 @@ export function installTemporalRuntime(logger: Logger): void {
   Runtime.install({
     shutdownSignals: [],
     logger: {
-      log: (level, message, meta) => logger.debug({ temporal: meta, level }, message),
-      trace: (message, meta) => logger.trace({ temporal: meta }, message),
-      debug: (message, meta) => logger.debug({ temporal: meta }, message),
-      info: (message, meta) => logger.debug({ temporal: meta }, message),
-      warn: (message, meta) => logger.warn({ temporal: meta }, message),
-      error: (message, meta) => logger.error({ temporal: meta }, message),
+      log: (level, message, meta) => tell(logger, level)(message, meta),
+      trace: tell(logger, 'TRACE'),
+      debug: tell(logger, 'DEBUG'),
+      info: tell(logger, 'INFO'),
+      warn: tell(logger, 'WARN'),
+      error: tell(logger, 'ERROR'),
     },
     telemetryOptions: {
       logging: { filter: makeTelemetryFilterString({ core: 'WARN', other: 'ERROR' }), forward: {} },
     },
   });
+}
+
+/** The SDK's line as one of ours, its chatter as debug. Never its traces: they hold decrypted payloads. */
+function tell(logger: Logger, level: LogLevel) {
+  return (message: string, temporal?: LogMetadata): void => {
+    switch (level) {
+      case 'TRACE':
+        return;
+      case 'DEBUG':
+      case 'INFO':
+        return logger.debug({ temporal }, message);
+      case 'WARN':
+        return logger.warn({ temporal }, message);
+      case 'ERROR':
+        return logger.error({ temporal }, message);
+    }
+  };
 }

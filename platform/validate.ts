@@ -13,6 +13,8 @@ export interface Validator<T = unknown> {
 
 interface SchemaError {
   readonly keyword: string;
+  /** JSON Pointer fragment of the failed schema. */
+  readonly schemaPath: string;
   readonly instancePath: string;
   readonly params: unknown;
   readonly message: string;
@@ -23,12 +25,12 @@ export function createValidator<S extends TSchema>(schema: S): Validator<Static<
   const compiled = Compile(schema);
   return {
     check: (value): value is Static<S> => compiled.Check(value),
-    faults: (value) => (compiled.Check(value) ? [] : toFaults(compiled.Errors(value))),
+    faults: (value) => (compiled.Check(value) ? [] : toFaults(compiled.Errors(value), schema)),
     convert: (value) => compiled.Convert(value),
   };
 }
 
-function toFaults(errors: readonly SchemaError[]): FieldFault[] {
+function toFaults(errors: readonly SchemaError[], schema: TSchema): FieldFault[] {
   const faults = new Map<string, string>();
   const add = (pointer: string, detail: string) => {
     if (!faults.has(pointer)) faults.set(pointer, detail);
@@ -52,6 +54,12 @@ function toFaults(errors: readonly SchemaError[]): FieldFault[] {
           `must be one of ${(params['allowedValues'] as unknown[]).join(', ')}`,
         );
         break;
+      case 'pattern': {
+        // A person is helped by what the pattern means, not by the pattern.
+        const meaning = descriptionAt(schema, error.schemaPath);
+        add(error.instancePath, meaning === undefined ? error.message : `must be: ${meaning}`);
+        break;
+      }
       default:
         add(error.instancePath, error.message);
     }
@@ -63,4 +71,14 @@ function toFaults(errors: readonly SchemaError[]): FieldFault[] {
 
 function escapePointer(name: string): string {
   return name.replaceAll('~', '~0').replaceAll('/', '~1');
+}
+
+function descriptionAt(schema: TSchema, schemaPath: string): string | undefined {
+  let at: unknown = schema;
+  for (const part of schemaPath.split('/').slice(1))
+    at = (at as Record<string, unknown> | undefined)?.[
+      part.replaceAll('~1', '/').replaceAll('~0', '~')
+    ];
+  const { description } = (at ?? {}) as { description?: unknown };
+  return typeof description === 'string' ? description : undefined;
 }

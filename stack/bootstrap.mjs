@@ -50,13 +50,27 @@ function isInstalled() {
 function install() {
   const startedAt = Date.now();
   console.error(
-    'Installing the packages of package-lock.json with npm ci; this takes a minute or two, once.',
+    'Installing the packages of package-lock.json with npm; this takes a minute or two, once.',
   );
-  const args = ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
-  const result = spawnSync('npm', args, { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
-  if (result.error) fail(`npm could not be started: ${result.error.message}.`);
-  if (result.status !== 0) fail(`npm ci ended with code ${result.status}; its words are above.`);
+  const quiet = ['--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
+  let result = npm(['ci', ...quiet]);
+  // npm ci refuses a lock without the optional packages of all other platforms, which is what npm writes when its
+  // registry lacks some of them. npm install takes the same versions from the same lock, and leaves it as it is.
+  if (result.status !== 0 && result.stderr.includes('EUSAGE'))
+    result = npm(['install', '--no-save', ...quiet]);
+  if (result.status !== 0)
+    fail(`${result.stderr}\nnpm ended with code ${result.status}; its words are above.`);
   console.error(`Installed in ${Math.round((Date.now() - startedAt) / 1000)} s.`);
+}
+
+function npm(args) {
+  const result = spawnSync('npm', args, {
+    cwd: root,
+    stdio: ['ignore', 'ignore', 'pipe'],
+    encoding: 'utf8',
+  });
+  if (result.error) fail(`npm could not be started: ${result.error.message}.`);
+  return result;
 }
 
 function run([script, ...args]) {

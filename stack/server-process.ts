@@ -48,13 +48,13 @@ export interface RunningServer {
   /** The number of the process; undefined while it does not run. */
   readonly pid: number | undefined;
   /** Ends what an earlier run left of it and makes sure that its ports are free; part of every start. */
-  prepare(): Promise<void>;
+  readonly prepare: () => Promise<void>;
   /** Starts it on the data it left and waits until it answers. Errors: the last lines of its log and the log's path. */
-  start(): Promise<void>;
+  readonly start: () => Promise<void>;
   /** Ends it in order: SIGTERM, and SIGKILL after a deadline. */
-  stop(): Promise<void>;
+  readonly stop: () => Promise<void>;
   /** Sends a signal as it is. SIGKILL waits until the process is gone; SIGSTOP freezes it until SIGCONT. */
-  kill(signal: NodeJS.Signals): Promise<void>;
+  readonly kill: (signal: NodeJS.Signals) => Promise<void>;
 }
 
 const shownLogLines = 20;

@@ -53,7 +53,9 @@ export interface ServerAddresses {
 
 export interface Servers extends ServerAddresses, Readonly<Record<ServerName, RunningServer>> {
   /** Ends the servers, each in its own order. They do not need one another, so all at once. */
-  stop(): Promise<void>;
+  readonly stop: () => Promise<void>;
+  /** Ends all of them at once, as a power cut would: for data that nobody needs, since RocketMQ stops slowly. */
+  readonly kill: () => Promise<void>;
 }
 
 const defaultNamespace: TemporalNamespace = { name: 'message-center', retentionDays: 7 };
@@ -95,6 +97,9 @@ export async function startServers(options: ServersOptions): Promise<Servers> {
     ...addresses,
     ...servers,
     stop: () => stopAll(names, servers),
+    kill: async () => {
+      await Promise.all(names.map((name) => servers[name].kill('SIGKILL')));
+    },
   };
 }
 

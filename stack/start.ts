@@ -8,7 +8,7 @@ import { install } from './install.ts';
 import { localSecrets, saveSecrets } from './secrets.ts';
 import { demoTenant, seedDemo } from './seed.ts';
 import { inheritedEnv, serviceNames, startService, type Service } from './services.ts';
-import { defaultCacheDir, startServers, type Servers } from './servers.ts';
+import { defaultCacheDir, serverNames, startServers, type Servers } from './servers.ts';
 
 const say = (line: string) => console.log(line);
 const given = loadConfig(process.env);
@@ -25,11 +25,12 @@ const stop = () =>
     await servers?.stop();
     say('Everything is stopped.');
   })());
-let interrupts = 0;
+let firstSignalAt: number | undefined;
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.on(signal, () => {
-    interrupts++;
-    if (interrupts > 1) process.exit(130);
+    // A terminal signals the whole group, and our parents pass theirs on: several within a moment are one Ctrl-C.
+    if (firstSignalAt !== undefined && Date.now() - firstSignalAt > 1000) process.exit(130);
+    firstSignalAt ??= Date.now();
     void stop().then(() => process.exit(0));
   });
 
@@ -67,6 +68,7 @@ async function start(): Promise<void> {
     MC_MASTER_KEYS: secrets.masterKeys,
     MC_ADMIN_TOKEN: secrets.adminToken,
     MC_ALLOW_PRIVATE_PROVIDERS: 'true',
+    MC_CODEC_ACCESS: 'local',
   };
   const config = loadConfig(env);
   const logger = createLogger('start', 'warn');
@@ -110,9 +112,26 @@ async function start(): Promise<void> {
       }),
     );
   await Promise.all(services.map((service) => service.ready(120_000)));
+  if (servers !== undefined) void guard(servers);
   say(`Ready after ${((Date.now() - startedAt) / 1000).toFixed(1)} s. A first message:`);
   await sendSample(api, demoKey);
   sayWhere(config, demoKey, secrets.adminToken);
+}
+
+/** Starts a server that ended by itself again, on the data it left. */
+async function guard(running: Servers): Promise<void> {
+  const isStopping = () => stopping !== undefined;
+  while (!isStopping()) {
+    for (const name of serverNames) {
+      if (isStopping() || running[name].pid !== undefined) continue;
+      say(`  ${name} is not running; starting it again`);
+      await running[name].start().then(
+        () => say(`  ${name} answers again`),
+        (error: unknown) => say(`  ${error instanceof Error ? error.message : String(error)}`),
+      );
+    }
+    await pause(2000);
+  }
 }
 
 /** Our own settings in the environment, handed on to the services. */

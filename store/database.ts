@@ -157,10 +157,14 @@ export async function reach<T>(call: () => Promise<T>, deadlineMs = callDeadline
 /** The same part with every method run through `reach`. */
 export function guarded<P extends { [K in keyof P]: (...args: never[]) => Promise<unknown> }>(
   part: P,
+  deadlineMs = callDeadlineMs,
 ): P {
   const entries = Object.entries(part) as [string, (...args: unknown[]) => Promise<unknown>][];
   return Object.fromEntries(
-    entries.map(([name, method]) => [name, (...args: unknown[]) => reach(() => method(...args))]),
+    entries.map(([name, method]) => [
+      name,
+      (...args: unknown[]) => reach(() => method(...args), deadlineMs),
+    ]),
   ) as unknown as P;
 }
 

@@ -98,7 +98,7 @@ export function createRecipientCounters(db: Database): RecipientCounters {
         if (admission !== undefined) return admission;
         await pause(Math.random() * 10);
       }
-      throw problem('store-unavailable', {
+      throw problem('rate-limited', {
         retryAfterSeconds: 1,
         detail: 'One recipient is too busy.',
       });

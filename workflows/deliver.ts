@@ -94,7 +94,7 @@ async function untilStuck(
 ): Promise<SendReport> {
   const timer = new CancellationScope();
   const late = timer
-    .run(() => sleep(stuckAfterMs[kind]))
+    .run(() => sleep(stuckAfterMs[kind], { summary: 'marks the run as stuck' }))
     .then(
       () => upsertSearchAttributes([{ key: stateAttribute, value: 'stuck' }]),
       () => undefined,

@@ -12,6 +12,7 @@ await runProcess(logger, async (life) => {
     host: config.host,
     port: config.sandboxPort,
     controlPort: config.sandboxControlPort,
+    ...(config.sandboxReceiptUrl !== '' && { receiptUrl: config.sandboxReceiptUrl }),
   });
   life.add('sandbox', sandbox.close);
   logger.info({ providersUrl: sandbox.url, controlUrl: sandbox.controlUrl }, 'sandbox.listening');

@@ -126,6 +126,7 @@ function generalRoutes(
         ),
     }),
     controlRoute({ method: 'GET', path: '/healthz', handle: () => ({ status: 'alive' }) }),
+    controlRoute({ method: 'GET', path: '/readyz', handle: () => ({ status: 'ready' }) }),
     controlRoute({
       method: 'PUT',
       path: '/listening',

@@ -44,9 +44,9 @@ interface Alert {
 const parkedSoFar: Parked[] = [];
 const alertsSoFar: Alert[] = [];
 
-async function receiveAll<T>(topic: string, into: T[]): Promise<void> {
+async function receiveAll(topic: string, into: unknown[]): Promise<void> {
   const deliveries = await receiver.receive(topic, 32);
-  into.push(...deliveries.map(({ body }) => JSON.parse(body.toString('utf8')) as T));
+  into.push(...deliveries.map(({ body }): unknown => JSON.parse(body.toString('utf8'))));
   await receiver.acknowledge(deliveries);
 }
 
@@ -101,7 +101,7 @@ async function parkedFor(key: string, body: Buffer): Promise<{ parked: Parked; a
 async function toldAsRejected(id: string, reason: string): Promise<void> {
   await until(`${id} is found as rejected for ${reason}`, async () => {
     const { body } = await system.call('GET', `/v1/messages?status=rejected&reason=${reason}`);
-    return (body['items'] as unknown as { id: string }[]).find((item) => item.id === id);
+    return (body['items'] as { id: string }[]).find((item) => item.id === id);
   });
   const { status, body } = await system.call('GET', `/v1/messages/${id}`);
   assert.equal(status, 200);
