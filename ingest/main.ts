@@ -41,7 +41,11 @@ await runProcess(logger, async (life) => {
   const directory = createDirectory({ store, logger });
   life.add('directory', () => directory.close());
   await directory.start();
-  const publisher = openPublisher({ endpoint: config.rocketmqEndpoint, logger });
+  const publisher = openPublisher({
+    endpoint: config.rocketmqEndpoint,
+    topic: names.results,
+    logger,
+  });
   life.add('publisher', () => publisher.close());
   const temporal = connectTemporalClient({
     address: config.temporalAddress,

@@ -16,6 +16,7 @@ import {
 } from 'rocketmq-client-nodejs';
 import servicePb from 'rocketmq-client-nodejs/proto/apache/rocketmq/v2/service_pb.js';
 import definitionPb from 'rocketmq-client-nodejs/proto/apache/rocketmq/v2/definition_pb.js';
+import grpcPb from 'rocketmq-client-nodejs/proto/apache/rocketmq/v2/service_grpc_pb.js';
 import { withDeadline } from './lifecycle.ts';
 import type { Logger } from './logger.ts';
 import {
@@ -41,6 +42,19 @@ const waitingMessages = 20_000;
 /** How long the first message of a batch waits for company. */
 const lingerMs = 2;
 
+/**
+ * gRPC waits longer and longer, up to two minutes, before it tries a server again that was away, and all clients of a
+ * process share that wait. This client has no option for it, so the class is replaced that it makes its channels with.
+ */
+const { MessagingServiceClient } = grpcPb;
+Object.assign(grpcPb, {
+  MessagingServiceClient: class extends MessagingServiceClient {
+    constructor(...[address, credentials]: ConstructorParameters<typeof MessagingServiceClient>) {
+      super(address, credentials, { 'grpc.max_reconnect_backoff_ms': 2000 });
+    }
+  },
+});
+
 interface Waiting {
   readonly message: PublishingMessage;
   readonly deadline: number;
@@ -60,6 +74,11 @@ class BatchProducer extends Producer {
       this.publishingSettings,
       false,
     );
+  }
+
+  /** Errors: the proxy does not answer. Starting up alone asks it nothing. */
+  async askRoute(topic: string): Promise<void> {
+    await this.getRouteData(topic);
   }
 
   async sendBatch(topic: string, batch: readonly PublishingMessage[]): Promise<void> {
@@ -150,6 +169,8 @@ class Supervised<C extends { startup(): Promise<void>; shutdown(): Promise<void>
 
 export interface PublisherOptions {
   readonly endpoint: string;
+  /** One that exists: connecting asks where it is. Absent: a proxy that is away is met only at the first message. */
+  readonly topic?: string;
   readonly logger: Logger;
 }
 
@@ -164,7 +185,7 @@ export async function createPublisher(options: PublisherOptions): Promise<Publis
 export function openPublisher(
   options: PublisherOptions,
 ): Publisher & { /** Errors: the proxy does not answer within 15 s. */ connect(): Promise<void> } {
-  const { endpoint, logger } = options;
+  const { endpoint, topic: knownTopic, logger } = options;
   const supervised = new Supervised(
     () =>
       new BatchProducer({
@@ -179,7 +200,10 @@ export function openPublisher(
   const lanes = new Map<string, TopicLane>();
 
   return {
-    connect: () => supervised.use(async () => {}),
+    connect: () =>
+      supervised.use(async (producer) => {
+        if (knownTopic !== undefined) await producer.askRoute(knownTopic);
+      }),
     publish: async (topic, message, { deadlineMs = 10_000 } = {}) => {
       let lane = lanes.get(topic);
       if (lane === undefined) lanes.set(topic, (lane = new TopicLane(topic, supervised)));

@@ -12,7 +12,6 @@ import { createTemplates, type Templates } from './templates.ts';
 import { createTenants, type Tenants } from './tenants.ts';
 
 export { createDirectory, type Directory } from './directory.ts';
-export type { DirectoryChange } from './poll.ts';
 
 export interface Store {
   readonly tenants: Tenants;

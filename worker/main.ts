@@ -42,7 +42,7 @@ await runProcess(logger, async (life) => {
   waitingFor.delete('MySQL');
 
   const publisher = await untilReady('RocketMQ', logger, () =>
-    createPublisher({ endpoint: config.rocketmqEndpoint, logger }),
+    createPublisher({ endpoint: config.rocketmqEndpoint, topic: names.results, logger }),
   );
   life.add('publisher', () => publisher.close());
   waitingFor.delete('RocketMQ');
