@@ -6,7 +6,7 @@ import { createConnectors } from '../channels/registry.ts';
 import { createNames, priorities } from '../contracts/topics.ts';
 import { loadConfig, redactedConfig } from '../platform/config.ts';
 import { createElasticsearch } from '../platform/elasticsearch.ts';
-import { createApp, listen } from '../platform/http.ts';
+import { serveHealth } from '../platform/http.ts';
 import { runProcess, untilReady } from '../platform/lifecycle.ts';
 import { createLogger } from '../platform/logger.ts';
 import { createMessageIds } from '../platform/message-id.ts';
@@ -14,7 +14,7 @@ import { createMetrics } from '../platform/metrics.ts';
 import { createPublisher, createReceiver } from '../platform/rocketmq.ts';
 import { createSealer } from '../platform/seal.ts';
 import { connectTemporalWorker, installTemporalRuntime } from '../platform/temporal-worker.ts';
-import { createDirectory, createStore } from '../store/index.ts';
+import { createStore, openDirectory } from '../store/index.ts';
 import { createMessageIndex } from '../store/message-index.ts';
 import { createPace } from './pace.ts';
 import { receiveLanes } from './receive-lanes.ts';
@@ -30,22 +30,13 @@ await runProcess(logger, async (life) => {
   const sealer = createSealer(config.masterKeys);
   const metrics = createMetrics();
   const waitingFor = new Set(['MySQL', 'RocketMQ', 'Temporal']);
-  const app = createApp({
-    routes: [],
-    authenticate: async () => undefined,
-    logger,
-    metrics,
-    notReady: () => [...waitingFor],
-  });
-  const server = await listen(app, config.host, config.bridgePort);
+  const { host, bridgePort: port } = config;
+  const server = await serveHealth({ host, port, logger, metrics, waitingFor });
   life.add('http', () => server.close());
 
-  const store = createStore({ mysqlUrl: config.mysqlUrl, sealer, slots: config.slots, logger });
-  life.add('store', () => store.close());
-  const directory = createDirectory({ store, logger });
-  life.add('directory', () => directory.close());
-  await untilReady('MySQL', logger, () => store.ping());
-  await directory.start();
+  const { mysqlUrl, slots } = config;
+  const store = createStore({ mysqlUrl, sealer, slots, logger });
+  const directory = await openDirectory(life, { store, logger });
   waitingFor.delete('MySQL');
 
   const { rocketmqEndpoint: endpoint } = config;

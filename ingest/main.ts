@@ -14,7 +14,7 @@ import { createDocsPage } from '../platform/openapi.ts';
 import { openPublisher } from '../platform/rocketmq.ts';
 import { createSealer } from '../platform/seal.ts';
 import { connectTemporalClient } from '../platform/temporal-client.ts';
-import { createDirectory, createStore } from '../store/index.ts';
+import { createStore, openDirectory } from '../store/index.ts';
 import { createMessageIndex } from '../store/message-index.ts';
 import { checkVariables } from '../templates/index.ts';
 import { acceptMessage } from './accept-message.ts';
@@ -36,11 +36,9 @@ await runProcess(logger, async (life) => {
   const ids = createMessageIds(sealer);
   const connectors = createConnectors({ allowPrivateProviders: config.allowPrivateProviders });
 
-  const store = createStore({ mysqlUrl: config.mysqlUrl, sealer, slots: config.slots, logger });
-  life.add('store', () => store.close());
-  const directory = createDirectory({ store, logger });
-  life.add('directory', () => directory.close());
-  await directory.start();
+  const { mysqlUrl, slots } = config;
+  const store = createStore({ mysqlUrl, sealer, slots, logger });
+  const directory = await openDirectory(life, { store, logger });
   const publisher = openPublisher({
     endpoint: config.rocketmqEndpoint,
     topic: names.results,

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { createNames } from '../contracts/topics.ts';
 import { loadConfig, redactedConfig } from '../platform/config.ts';
 import { createElasticsearch } from '../platform/elasticsearch.ts';
-import { createApp, listen } from '../platform/http.ts';
+import { serveHealth } from '../platform/http.ts';
 import { runProcess, untilReady } from '../platform/lifecycle.ts';
 import { createLogger } from '../platform/logger.ts';
 import { messageIdTimeMs } from '../platform/message-id.ts';
@@ -11,7 +11,7 @@ import { createMetrics } from '../platform/metrics.ts';
 import { createPublisher, createReceiver } from '../platform/rocketmq.ts';
 import { createSealer } from '../platform/seal.ts';
 import { connectTemporalClient } from '../platform/temporal-client.ts';
-import { createDirectory, createStore } from '../store/index.ts';
+import { createStore, openDirectory } from '../store/index.ts';
 import { createMessageIndex } from '../store/message-index.ts';
 import { controlLimits } from './limits-controller.ts';
 import { matchReceipts } from './match-receipts.ts';
@@ -26,22 +26,13 @@ await runProcess(logger, async (life) => {
   const sealer = createSealer(config.masterKeys);
   const metrics = createMetrics();
   const waitingFor = new Set(['MySQL', 'RocketMQ']);
-  const app = createApp({
-    routes: [],
-    authenticate: async () => undefined,
-    logger,
-    metrics,
-    notReady: () => [...waitingFor],
-  });
-  const server = await listen(app, config.host, config.jobsPort);
+  const { host, jobsPort: port } = config;
+  const server = await serveHealth({ host, port, logger, metrics, waitingFor });
   life.add('http', () => server.close());
 
-  const store = createStore({ mysqlUrl: config.mysqlUrl, sealer, slots: config.slots, logger });
-  life.add('store', () => store.close());
-  const directory = createDirectory({ store, logger });
-  life.add('directory', () => directory.close());
-  await untilReady('MySQL', logger, () => store.ping());
-  await directory.start();
+  const { mysqlUrl, slots } = config;
+  const store = createStore({ mysqlUrl, sealer, slots, logger });
+  const directory = await openDirectory(life, { store, logger });
   waitingFor.delete('MySQL');
 
   const temporal = connectTemporalClient({

@@ -334,3 +334,22 @@ export async function listen(
       }),
   };
 }
+
+/** Serves /healthz, /readyz and /metrics for a process that has no API; `waitingFor` names the servers it waits for. */
+export async function serveHealth(options: {
+  readonly host: string;
+  readonly port: number;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly waitingFor: ReadonlySet<string>;
+}): Promise<RunningServer> {
+  const { host, port, logger, metrics, waitingFor } = options;
+  const app = createApp<undefined>({
+    routes: [],
+    authenticate: async () => undefined,
+    logger,
+    metrics,
+    notReady: () => [...waitingFor],
+  });
+  return listen(app, host, port);
+}

@@ -61,7 +61,7 @@ export function createElasticsearch(
       noteFile: join(site.dataDir, 'run', 'elasticsearch.json'),
       marker: home,
       isReady: () => answersHttp(`${url}/_cluster/health?wait_for_status=yellow&timeout=1s`),
-      readyTimeoutMs: 120_000,
+      readyTimeoutMs: 240_000,
       stopTimeoutMs: 20_000,
     },
     site.onProgress,

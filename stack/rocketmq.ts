@@ -28,7 +28,7 @@ export function createRocketmq(site: ServerSite, programPath: string): RunningSe
       logFile: join(site.dataDir, 'logs', `${name}.log`),
       noteFile: join(site.dataDir, 'run', `${name}.json`),
       marker: `-Drocketmq.home.dir=${home}`,
-      readyTimeoutMs: 120_000,
+      readyTimeoutMs: 240_000,
       stopTimeoutMs: 30_000,
     }) satisfies Partial<ProcessSpec>;
 

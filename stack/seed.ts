@@ -7,7 +7,8 @@ import { createStore } from '../store/index.ts';
 export const demoTenant = 'demo';
 export const demoAccount = 'sandbox-sms';
 
-const templates = [
+/** Templates over what the sandbox's provider has registered; tests use them, too. */
+export const demoTemplates = [
   {
     name: 'login-code',
     kind: 'otp' as const,
@@ -74,7 +75,7 @@ export async function seedDemo(
     await store.tenants.ensure(demoTenant, 'Demo');
     const page = { limit: 100 };
     const known = await store.templates.list(demoTenant, page);
-    for (const template of templates)
+    for (const template of demoTemplates)
       if (!known.some((item) => item.name === template.name))
         await store.templates.create(demoTenant, template);
     const account =

@@ -12,6 +12,7 @@ import { createTemplates, type Templates } from './templates.ts';
 import { createTenants, type Tenants } from './tenants.ts';
 
 export { createDirectory, type Directory } from './directory.ts';
+export { openDirectory } from './open-directory.ts';
 
 export interface Store {
   readonly tenants: Tenants;

@@ -8,13 +8,13 @@ import {
   type Sandbox,
   type SandboxOptions,
 } from '../channels/sandbox/start-sandbox.ts';
-import type { TemplateEdit } from '../contracts/template.ts';
 import { createNames, type Names } from '../contracts/topics.ts';
 import { loadConfig, type Config } from '../platform/config.ts';
 import { createLogger } from '../platform/logger.ts';
 import { createSealer, type Sealer } from '../platform/seal.ts';
 import { connectTemporalClient, type TemporalLink } from '../platform/temporal-client.ts';
 import { install } from '../stack/install.ts';
+import { demoTemplates } from '../stack/seed.ts';
 import { inheritedEnv, startService, type Service, type ServiceName } from '../stack/services.ts';
 import { createStore, type Store } from '../store/index.ts';
 import { createDatabase, freshPrefix, testServers, until, type TestServers } from './stack.ts';
@@ -77,50 +77,6 @@ export interface System {
   ): Promise<Record<string, unknown>>;
 }
 
-export const testTemplates: readonly TemplateEdit[] = [
-  {
-    name: 'login-code',
-    kind: 'otp',
-    variables: { code: { type: 'string', maxLength: 8 } },
-    contents: {
-      'sms-aliyun': {
-        signName: '消息中心',
-        templateCode: 'SMS_1001',
-        params: { code: '{{code}}' },
-        text: '您的验证码是{{code}}，5分钟内有效。',
-      },
-    },
-  },
-  {
-    name: 'order-shipped',
-    kind: 'notice',
-    variables: { orderId: { type: 'string', maxLength: 32 } },
-    contents: {
-      'sms-aliyun': {
-        signName: '消息中心',
-        templateCode: 'SMS_1002',
-        params: { orderId: '{{orderId}}' },
-        text: '您的订单{{orderId}}已发货。',
-      },
-    },
-    isSearchable: true,
-  },
-  {
-    name: 'plain-notice',
-    kind: 'notice',
-    variables: { text: { type: 'string' } },
-    contents: {
-      'sms-aliyun': {
-        signName: '消息中心',
-        templateCode: 'SMS_1003',
-        params: { text: '{{text}}' },
-        text: '{{text}}',
-      },
-    },
-    isSearchable: true,
-  },
-];
-
 /** Starts it; everything ends after the file's tests. */
 export async function startSystem(options: SystemOptions = {}): Promise<System> {
   const servers = { ...testServers(), ...options.servers };
@@ -160,7 +116,7 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
   const sandbox = await startSandbox({ ...options.sandbox });
   const tenantId = `tenant-${prefix}`;
   await store.tenants.ensure(tenantId, 'Test');
-  for (const template of testTemplates) await store.templates.create(tenantId, template);
+  for (const template of demoTemplates) await store.templates.create(tenantId, template);
   const account = await store.channelAccounts.create({
     tenantId,
     channel: 'sms',
