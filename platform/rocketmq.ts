@@ -3,6 +3,7 @@
  * blindly, so this adapter goes around both: concurrent publishes to a topic become one SendMessageRequest (stored all or
  * nothing by RocketMQ ≥ 5.4), and retries are ours, with the same broker message ids.
  */
+import type { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   Producer,
@@ -10,6 +11,7 @@ import {
   SendReceipt,
   SimpleConsumer,
   FilterExpression,
+  type Endpoints,
   type MessageQueue,
   type MessageView,
   type SimpleConsumerOptions,
@@ -62,9 +64,26 @@ interface Waiting {
   readonly reject: (error: PublishError) => void;
 }
 
+/**
+ * The client ends a telemetry stream and takes all its listeners off; the error that a dying proxy then raises on it would
+ * end our process. One listener stays.
+ */
+function survivingErrors<S extends EventEmitter>(stream: S): S {
+  const removeAll = stream.removeAllListeners.bind(stream);
+  stream.removeAllListeners = (event) => {
+    removeAll(event);
+    return stream.on('error', () => {});
+  };
+  return stream;
+}
+
 /** Adds batch sends to the client; route data and RPC manager are reachable to subclasses only. */
 class BatchProducer extends Producer {
   readonly #queues = new Map<string, MessageQueue>();
+
+  override createTelemetryStream(endpoints: Endpoints) {
+    return survivingErrors(super.createTelemetryStream(endpoints));
+  }
 
   toPublishing(topic: string, outgoing: Outgoing): PublishingMessage {
     const body =
@@ -359,6 +378,10 @@ class TopicConsumer extends SimpleConsumer {
     for (const topic of this.#laterTopics) await this.subscribe(topic, new FilterExpression('*'));
     for (const endpoints of this.getTotalRouteEndpoints())
       this.getTelemetrySession(endpoints).syncSettings();
+  }
+
+  override createTelemetryStream(endpoints: Endpoints) {
+    return survivingErrors(super.createTelemetryStream(endpoints));
   }
 
   async receiveFrom(topic: string, max: number, invisibleMs: number): Promise<MessageView[]> {

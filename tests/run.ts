@@ -9,7 +9,7 @@ import { createWriteStream, mkdirSync, rmSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { resolve } from 'node:path';
 import { loadConfig } from '../platform/config.ts';
-import { defaultCacheDir, startServers } from '../stack/servers.ts';
+import { defaultCacheDir, resetServers, startServers } from '../stack/servers.ts';
 
 const given = process.argv.slice(2);
 const only = given.filter((argument) => !argument.startsWith('--'));
@@ -40,6 +40,7 @@ if (files.length === 0) {
 }
 if (only.length === 0 && !given.includes('--no-check') && (await run('tests/check.ts', [])) !== 0)
   failed++;
+await resetServers({ dataDir });
 rmSync(dataDir, { recursive: true, force: true });
 mkdirSync(dataDir, { recursive: true });
 const servers = await startServers({
@@ -49,7 +50,9 @@ const servers = await startServers({
   onProgress: (line) => console.log(`# ${line}`),
 });
 const stop = async () => {
-  await servers.stop();
+  // Nobody needs their data any more; an orderly stop would take its time.
+  await servers.kill();
+  await resetServers({ dataDir });
 };
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.on(signal, () => void stop().then(() => process.exit(130)));
