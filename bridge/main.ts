@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { Worker } from '@temporalio/worker';
 import { createOpenRequest, createRender, createReport } from '../activities/index.ts';
+import type { RenderInput } from '../contracts/activities.ts';
 import { createConnectors } from '../channels/registry.ts';
 import { createNames, priorities } from '../contracts/topics.ts';
 import { loadConfig, redactedConfig } from '../platform/config.ts';
@@ -18,6 +19,7 @@ import { createStore, openDirectory } from '../store/index.ts';
 import { createMessageIndex } from '../store/message-index.ts';
 import { createPace } from './pace.ts';
 import { receiveLanes } from './receive-lanes.ts';
+import { createRunsAhead } from './runs-ahead.ts';
 import { startWorkflow } from './start-workflow.ts';
 
 const config = loadConfig(process.env);
@@ -68,6 +70,13 @@ await runProcess(logger, async (life) => {
   );
   life.add('temporal', () => temporal.close());
   const openRequest = createOpenRequest(sealer);
+  const runsAhead = createRunsAhead();
+  const render = createRender({
+    connectors: createConnectors({ allowPrivateProviders: config.allowPrivateProviders }),
+    hasAccount: async (accountId) => (await directory.account(accountId)) !== undefined,
+    currentTemplate: (tenantId, name) => directory.lastTemplate(tenantId, name),
+    openRequest,
+  });
   const worker = await untilReady('Temporal', logger, () =>
     Worker.create({
       connection: temporal.connection,
@@ -78,15 +87,14 @@ await runProcess(logger, async (life) => {
         new URL(`../workflows/index.${import.meta.url.slice(-2)}`, import.meta.url),
       ),
       activities: {
-        render: createRender({
-          connectors: createConnectors({ allowPrivateProviders: config.allowPrivateProviders }),
-          hasAccount: async (accountId) => (await directory.account(accountId)) !== undefined,
-          currentTemplate: (tenantId, name) => directory.lastTemplate(tenantId, name),
-          openRequest,
-        }),
+        render: async (input: RenderInput) => {
+          const rendered = await render(input);
+          runsAhead.remove(input.message.id);
+          return rendered;
+        },
         report: createReport({ publisher, names, logger }),
       },
-      maxConcurrentWorkflowTaskExecutions: 100,
+      maxConcurrentWorkflowTaskExecutions: 40,
       shutdownGraceTime: '10 seconds',
     }),
   );
@@ -111,6 +119,7 @@ await runProcess(logger, async (life) => {
     names,
     logger,
     accounts: () => directory.allAccounts(),
+    runsAhead: () => runsAhead.count,
     paceSeconds: config.paceSeconds,
     openRuns: config.paceOpenRuns,
   });
@@ -125,6 +134,7 @@ await runProcess(logger, async (life) => {
           publisher,
           names,
           logger,
+          runsAhead,
           retentionDays: config.temporalRetentionDays,
           createId: (tenantId) => ids.create(tenantId),
           forgetRepeat: (messageId, acceptedAt) => index.remove(messageId, acceptedAt),

@@ -29,6 +29,8 @@ export interface PaceDeps {
   readonly logger: Logger;
   /** Accounts as they are now. */
   readonly accounts: () => Promise<readonly Account[]>;
+  /** Runs this process has started and not rendered yet. */
+  readonly runsAhead: () => number;
   readonly paceSeconds: number;
   readonly openRuns: number;
 }
@@ -47,8 +49,8 @@ interface AccountState {
 
 const lookEveryMs = 1000;
 const countEveryMs = 10_000;
-/** Runs that wait for their first step because the workflow workers are slower than the lanes. */
-const mostWorkflowBacklog = 50;
+/** Runs started ahead of the workflow worker; one-time passwords may go over it, so that a campaign never fills it. */
+const mostRunsAhead = { critical: 300, normal: 200, bulk: 200 } as const satisfies Counts;
 /** A slow account still gets a few messages at a time. */
 const leastWindow = 5;
 
@@ -59,7 +61,6 @@ export function createPace(deps: PaceDeps): Pace {
   const stopped = new AbortController();
   let isHealthy = false;
   let accounts: readonly Account[] = [];
-  let workflowBacklog = 0;
 
   const accountsOf = (slot: number) => accounts.filter((account) => account.slot === slot);
   const stateOf = (accountId: string) => {
@@ -78,7 +79,6 @@ export function createPace(deps: PaceDeps): Pace {
   };
   const roomOf = (account: Account, priority: Priority) => {
     if (account.limitInForce === null || account.limitInForce === 0) return 0;
-    if (workflowBacklog > mostWorkflowBacklog && priority !== 'critical') return 0;
     const window = Math.max(leastWindow, Math.floor(account.limitInForce * deps.paceSeconds));
     const state = stateOf(account.id);
     if (state.open >= deps.openRuns) return 0;
@@ -91,7 +91,6 @@ export function createPace(deps: PaceDeps): Pace {
 
   const look = async () => {
     accounts = await deps.accounts();
-    workflowBacklog = await describeWorkflowBacklog(deps);
     for (const account of accounts) {
       const state = stateOf(account.id);
       state.backlog = await describeBacklog(deps, account.id);
@@ -137,7 +136,7 @@ export function createPace(deps: PaceDeps): Pace {
     room: (slot, priority, most) => {
       // Nobody's slot any more: what still waits there is started, and ends with the reason.
       const rooms = accountsOf(slot).map((account) => roomOf(account, priority));
-      return Math.max(0, Math.min(most, ...rooms));
+      return Math.max(0, Math.min(most, mostRunsAhead[priority] - deps.runsAhead(), ...rooms));
     },
     took: (slot, priority, count) => {
       for (const account of accountsOf(slot)) stateOf(account.id).taken[priority] += count;
@@ -173,14 +172,4 @@ async function describeBacklog(
     counts[priority] = Number(stats?.approximateBacklogCount ?? 0);
   }
   return counts;
-}
-
-async function describeWorkflowBacklog({ client, namespace, names }: PaceDeps): Promise<number> {
-  const described = await client.workflowService.describeTaskQueue({
-    namespace,
-    taskQueue: { name: names.deliverQueue },
-    taskQueueType: TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-    reportStats: true,
-  });
-  return Number(described.stats?.approximateBacklogCount ?? 0);
 }

@@ -14,7 +14,7 @@ import { createDocsPage } from '../platform/openapi.ts';
 import { openPublisher } from '../platform/rocketmq.ts';
 import { createSealer } from '../platform/seal.ts';
 import { connectTemporalClient } from '../platform/temporal-client.ts';
-import { createStore, openDirectory } from '../store/index.ts';
+import { createDirectory, createStore } from '../store/index.ts';
 import { createMessageIndex } from '../store/message-index.ts';
 import { checkVariables } from '../templates/index.ts';
 import { acceptMessage } from './accept-message.ts';
@@ -38,7 +38,11 @@ await runProcess(logger, async (life) => {
 
   const { mysqlUrl, slots } = config;
   const store = createStore({ mysqlUrl, sealer, slots, logger });
-  const directory = await openDirectory(life, { store, logger });
+  life.add('store', () => store.close());
+  // Not waited for: without MySQL callers get a problem rather than no answer, and /readyz says what is missing.
+  const directory = createDirectory({ store, logger });
+  life.add('directory', () => directory.close());
+  await directory.start();
   const publisher = openPublisher({
     endpoint: config.rocketmqEndpoint,
     topic: names.results,
@@ -121,7 +125,6 @@ await runProcess(logger, async (life) => {
   life.add('http', () => server.close());
   logger.info({ port: server.port }, 'ingest.listening');
 
-  // After listening, so that /readyz says what is missing, and callers get a problem rather than no answer.
   await untilReady('MySQL', logger, () => store.ping());
   waitingFor.delete('MySQL');
   await untilReady('RocketMQ', logger, () => publisher.connect());

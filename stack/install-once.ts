@@ -3,7 +3,6 @@ import { loadConfig } from '../platform/config.ts';
 import { createLogger } from '../platform/logger.ts';
 import { install } from './install.ts';
 
-// oxlint-disable-next-line node/no-process-env -- a process, like every main.ts
 const config = loadConfig(process.env);
 const logger = createLogger('install', config.logLevel);
 

@@ -39,16 +39,21 @@ describe('limits', () => {
     const times = sms()
       .accepted.find({ limit: total, order: 'oldest' })
       .entries.map((entry) => entry.at);
-    const busiest = Math.max(
-      ...times.map((from) => times.filter((at) => at >= from && at < from + 1000).length),
-    );
+    const busiestIn = (seconds: number) =>
+      Math.max(
+        ...times.map(
+          (from) => times.filter((at) => at >= from && at < from + seconds * 1000).length,
+        ),
+      );
     t.diagnostic(
-      `busiest second ${busiest} of ${ratePerSecond}/s; ${times.length} sent in 25 s; at most ${mostOpen} runs open of ${total}`,
+      `of ${ratePerSecond}/s: busiest second ${busiestIn(1)}, busiest ten seconds ${busiestIn(10)}; ${times.length} sent in 25 s; at most ${mostOpen} runs open of ${total}`,
     );
-    assert.ok(busiest <= 2 * ratePerSecond, `${busiest} calls in one second`);
     assert.ok(times.length > 0);
-    // The window is 5 s of work; two loops of 32 may have more in hand, twice, before the next look.
-    assert.ok(mostOpen <= 5 * ratePerSecond + 2 * 64 + 50, `${mostOpen} open runs`);
+    // The server hands out the limit and a burst of one second; on the way to the provider calls bunch by a few.
+    assert.ok(busiestIn(1) <= 2 * ratePerSecond * 1.2, `${busiestIn(1)} calls in one second`);
+    assert.ok(busiestIn(10) <= 11 * ratePerSecond * 1.05, `${busiestIn(10)} calls in ten seconds`);
+    // The window is 5 s of work; beside it there is what the bridge has taken and not yet rendered.
+    assert.ok(mostOpen <= 5 * ratePerSecond + 250, `${mostOpen} open runs`);
   });
 
   it('a one-time password overtakes the waiting messages', async (t) => {

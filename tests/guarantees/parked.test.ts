@@ -121,7 +121,10 @@ async function oneBehindIsDelivered(phone: string): Promise<void> {
 
 describe('parked messages', () => {
   it('bytes that are no JSON are kept byte for byte, and no text of theirs gets into the alert', async () => {
-    const body = Buffer.concat([Buffer.from('13812345678 {"to":'), Buffer.from([0, 255, 254, 10])]);
+    const body = Buffer.concat([
+      Buffer.from('x13812345678 {"to":'),
+      Buffer.from([0, 255, 254, 10]),
+    ]);
     const { parked, alert } = await parkedFor('not-json', body);
     assert.equal(parked.reason, 'unparsable');
     assert.deepEqual(Buffer.from(parked.bodyBase64, 'base64'), body);
