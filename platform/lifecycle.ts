@@ -36,6 +36,11 @@ export async function runProcess(
       logger.info({ signal }, 'process.stopping');
       void stop().then(() => process.exit(0));
     });
+  // Started by somebody who holds a channel to us: when that one dies we are nobody's.
+  process.once('disconnect', () => {
+    logger.info('process.orphaned');
+    void stop().then(() => process.exit(0));
+  });
   process.on('unhandledRejection', (error) => {
     logger.fatal({ error }, 'process.defect');
     void stop().then(() => process.exit(1));

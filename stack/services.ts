@@ -85,13 +85,14 @@ export function startService(options: ServiceOptions): Service {
     const started = spawn(process.execPath, ['--import', 'tsx', entry[options.name]], {
       cwd: root,
       env: options.env,
-      stdio: ['ignore', 'pipe', 'pipe'],
+      // The channel closes when we die, however we die; the process then ends, too.
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       // A group of its own: Ctrl-C reaches us, and we stop it in order.
       detached: true,
     });
     child = started;
-    started.stdout.pipe(log);
-    started.stderr.pipe(log, { end: false });
+    started.stdout?.pipe(log);
+    started.stderr?.pipe(log, { end: false });
     started.once('exit', (code, signal) => {
       if (child !== started || !isWanted) return;
       child = undefined;

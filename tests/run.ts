@@ -2,7 +2,7 @@
  * `npm test`: provisions the real servers, checks the code, runs every test against them, and closes with
  * `N passed, N failed`. Arguments are files or folders to run only those; `--no-check` leaves the checks out.
  */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { execFileSync } from 'node:child_process';
 import { createWriteStream, mkdirSync, rmSync } from 'node:fs';
@@ -49,7 +49,9 @@ const servers = await startServers({
   portOffset,
   onProgress: (line) => console.log(`# ${line}`),
 });
+let running: ChildProcess | undefined;
 const stop = async () => {
+  running?.kill('SIGTERM');
   // Nobody needs their data any more; an orderly stop would take its time.
   await servers.kill();
   await resetServers({ dataDir });
@@ -105,6 +107,7 @@ async function runTests(wanted: readonly string[], concurrency: number): Promise
     ],
     { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env } },
   );
+  running = child;
   const log = createWriteStream(resolve(dataDir, 'tests.log'), { flags: 'a' });
   let counted = false;
   for await (const line of createInterface({ input: child.stdout })) {
