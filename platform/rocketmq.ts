@@ -4,6 +4,7 @@
  * nothing by RocketMQ ≥ 5.4), and retries are ours, with the same broker message ids.
  */
 import type { EventEmitter } from 'node:events';
+import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   Producer,
@@ -11,6 +12,7 @@ import {
   SendReceipt,
   SimpleConsumer,
   FilterExpression,
+  type BaseClient,
   type Endpoints,
   type MessageQueue,
   type MessageView,
@@ -70,19 +72,32 @@ interface Waiting {
  */
 function survivingErrors<S extends EventEmitter>(stream: S): S {
   const removeAll = stream.removeAllListeners.bind(stream);
-  stream.removeAllListeners = (event) => {
-    removeAll(event);
-    return stream.on('error', () => {});
+  stream.removeAllListeners = (...events) => {
+    removeAll(...events);
+    return stream.listenerCount('error') === 0 ? stream.on('error', () => {}) : stream;
   };
   return stream;
 }
 
+/** A telemetry stream of a client that is shut down: it would open a new one each second for ever. */
+const inertStream = () => new PassThrough() as never;
+
 /** Adds batch sends to the client; route data and RPC manager are reachable to subclasses only. */
 class BatchProducer extends Producer {
   readonly #queues = new Map<string, MessageQueue>();
+  #isShutDown = false;
 
-  override createTelemetryStream(endpoints: Endpoints) {
-    return survivingErrors(super.createTelemetryStream(endpoints));
+  override createTelemetryStream(
+    endpoints: Endpoints,
+  ): ReturnType<BaseClient['createTelemetryStream']> {
+    return this.#isShutDown
+      ? inertStream()
+      : survivingErrors(super.createTelemetryStream(endpoints));
+  }
+
+  override async shutdown(): Promise<void> {
+    this.#isShutDown = true;
+    await super.shutdown();
   }
 
   toPublishing(topic: string, outgoing: Outgoing): PublishingMessage {
@@ -361,6 +376,7 @@ function isPermanent(error: unknown): boolean {
 /** Adds receiving from a named topic and acknowledging many in one call. */
 class TopicConsumer extends SimpleConsumer {
   readonly #queues = new Map<string, MessageQueue[]>();
+  #isShutDown = false;
   readonly #laterTopics: readonly string[];
   #turn = 0;
 
@@ -380,8 +396,17 @@ class TopicConsumer extends SimpleConsumer {
       this.getTelemetrySession(endpoints).syncSettings();
   }
 
-  override createTelemetryStream(endpoints: Endpoints) {
-    return survivingErrors(super.createTelemetryStream(endpoints));
+  override createTelemetryStream(
+    endpoints: Endpoints,
+  ): ReturnType<BaseClient['createTelemetryStream']> {
+    return this.#isShutDown
+      ? inertStream()
+      : survivingErrors(super.createTelemetryStream(endpoints));
+  }
+
+  override async shutdown(): Promise<void> {
+    this.#isShutDown = true;
+    await super.shutdown();
   }
 
   async receiveFrom(topic: string, max: number, invisibleMs: number): Promise<MessageView[]> {
