@@ -95,7 +95,7 @@ await runProcess(logger, async (life) => {
         report: createReport({ publisher, names, logger }),
       },
       maxConcurrentWorkflowTaskExecutions: 40,
-      shutdownGraceTime: '10 seconds',
+      shutdownGraceTime: '8 seconds',
     }),
   );
   const running = worker.run();

@@ -14,10 +14,12 @@ export interface Lifecycle {
   stop(): Promise<void>;
 }
 
-const partStopMs = 25_000;
+const partStopMs = 10_000;
+/** After this the process ends whatever still hangs; those who stop it wait 30 s before they kill it. */
+const stopMs = 28_000;
 
 /**
- * Runs a process: `start` adds parts; SIGTERM or SIGINT stops them in reverse, each within 25 seconds.
+ * Runs a process: `start` adds parts; SIGTERM or SIGINT stops them in reverse, each within 10 seconds, all within 28.
  * A start that throws stops what had started and ends the process with code 1.
  */
 export async function runProcess(
@@ -26,7 +28,14 @@ export async function runProcess(
 ): Promise<void> {
   const parts: Part[] = [];
   let stopping: Promise<void> | undefined;
-  const stop = () => (stopping ??= stopParts(parts, logger));
+  const stop = () => {
+    stopping ??= stopParts(parts, logger);
+    setTimeout(() => {
+      logger.error('process.stop-overdue');
+      process.exit(1);
+    }, stopMs).unref();
+    return stopping;
+  };
   const life: Lifecycle = {
     add: (name, stopPart) => parts.push({ name, stop: async () => void (await stopPart()) }),
     stop,

@@ -49,7 +49,7 @@ export function serveAccounts(deps: AccountWorkersDeps): {
       maxConcurrentActivityTaskExecutions: concurrentSends,
       activityTaskPollerBehavior: { type: 'autoscaling', minimum: 1, initial: 2, maximum: 10 },
       // Longer than a provider call: one that is under way concludes, and is not left as a doubt.
-      shutdownGraceTime: '20 seconds',
+      shutdownGraceTime: '8 seconds',
     });
     const ended = worker.run().then(
       () => undefined,
