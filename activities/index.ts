@@ -4,3 +4,4 @@ export { createRender } from './render.ts';
 export { createReport } from './report.ts';
 export { createOpenRequest } from './sealed-request.ts';
 export { createSend } from './send.ts';
+export { createTell } from './tell.ts';

@@ -14,23 +14,16 @@ import type { Connector, ConnectorClient } from '../contracts/channel.ts';
 import { kindDefaults } from '../contracts/message.ts';
 import type { SendOutcome } from '../contracts/outcome.ts';
 import { Problem } from '../contracts/problems.ts';
-import {
-  sequences,
-  toEvent,
-  type Attempt,
-  type Reason,
-  type Snapshot,
-} from '../contracts/result.ts';
+import { sequences, type Attempt, type Reason, type Snapshot } from '../contracts/result.ts';
 import { snapshotBase } from '../contracts/snapshot-base.ts';
 import type { Template } from '../contracts/template.ts';
 import { renderContent } from '../templates/index.ts';
-import type { Names } from '../contracts/topics.ts';
 import type { Logger } from '../platform/logger.ts';
-import type { Publisher } from '../platform/queue.ts';
 import type { Clients } from './clients.ts';
 import { backoffMs, decide } from './decide.ts';
 import { deliveryKey } from '../platform/delivery-key.ts';
 import type { OpenRequest } from './sealed-request.ts';
+import type { Tell } from './tell.ts';
 
 export interface SendDeps {
   readonly clients: Clients;
@@ -48,8 +41,7 @@ export interface SendDeps {
     deliveryKey: string;
     nowMs: number;
   }) => Promise<{ admitted: true } | { admitted: false; retryAfterMs: number }>;
-  readonly publisher: Publisher;
-  readonly names: Names;
+  readonly tell: Tell;
   readonly logger: Logger;
 }
 
@@ -71,8 +63,6 @@ type Told = Omit<Attempt, 'number' | 'startedAt' | 'durationMs' | 'accountId'>;
 const firstProgress: Progress = { lastAttempt: 0, attempts: 0, calls: 0 };
 /** Questions to the provider after a lost answer before the kind's policy decides. */
 const questions = 5;
-/** Publishing an attempt may not hold up the attempt's outcome for longer than this. */
-const publishDeadlineMs = 3_000;
 
 /** Makes the send activity. Returns when the provider has the message; every other end is a failure that says why. */
 export function createSend(deps: SendDeps) {
@@ -238,7 +228,8 @@ class AttemptRun {
           ...(decision.providerId !== undefined && { providerId: decision.providerId }),
         });
       case 'retry':
-        if (decision.alert) await this.#alert(decision.reason);
+        if (decision.alert)
+          await this.#deps.tell.accountAtFault(this.#input.message, decision.reason);
         if (decision.counts)
           this.#progress = { ...this.#progress, calls: this.#progress.calls + 1 };
         return this.#later(told, decision.delayMs, decision.reason);
@@ -338,6 +329,22 @@ class AttemptRun {
     );
   }
 
+  #retrying(attempt: Attempt, reason: Reason, nextAttemptAt: string): Snapshot {
+    const { message, redrive, leg, templateVersion } = this.#input;
+    return {
+      ...snapshotBase(message),
+      status: 'retrying',
+      redrive,
+      sequence: sequences.attempt(leg, attempt.number),
+      updatedAt: new Date().toISOString(),
+      templateVersion,
+      attempts: this.#progress.calls,
+      reason,
+      nextAttemptAt,
+      attempt,
+    };
+  }
+
   #done(told: Told): SendReport {
     const attempt = this.#told(told);
     this.#log(attempt, 'done');
@@ -352,7 +359,8 @@ class AttemptRun {
   async #later(told: Told | undefined, delayMs: number, reason: Reason): Promise<never> {
     const nextAttemptAt = new Date(Date.now() + delayMs).toISOString();
     const attempt = told === undefined ? undefined : this.#told({ ...told, nextAttemptAt });
-    if (attempt !== undefined) await this.#publishAttempt(attempt, reason, nextAttemptAt);
+    if (attempt !== undefined)
+      await this.#deps.tell.attempt(this.#retrying(attempt, reason, nextAttemptAt));
     this.#log(attempt, 'retry');
     this.#progress = {
       ...this.#progress,
@@ -385,55 +393,5 @@ class AttemptRun {
         } satisfies SendReport,
       ],
     });
-  }
-
-  /** The timeline's entry of an attempt that is not the last one; the last one travels with the run's end. */
-  async #publishAttempt(attempt: Attempt, reason: Reason, nextAttemptAt: string): Promise<void> {
-    const { message, redrive, leg, templateVersion } = this.#input;
-    const snapshot: Snapshot = {
-      ...snapshotBase(message),
-      status: 'retrying',
-      redrive,
-      sequence: sequences.attempt(leg, attempt.number),
-      updatedAt: new Date().toISOString(),
-      templateVersion,
-      attempts: this.#progress.calls,
-      reason,
-      nextAttemptAt,
-      attempt,
-    };
-    const { publisher, names, logger } = this.#deps;
-    try {
-      await publisher.publish(
-        names.retries,
-        { key: message.id, body: JSON.stringify(toEvent(snapshot)) },
-        { deadlineMs: publishDeadlineMs },
-      );
-    } catch (error) {
-      // The outcome matters more than its entry in the timeline: without it the server would call the provider again.
-      logger.warn({ messageId: message.id, error }, 'attempt.unpublished');
-    }
-  }
-
-  async #alert(reason: Reason): Promise<void> {
-    const { message } = this.#input;
-    const { publisher, names, logger } = this.#deps;
-    logger.error(
-      { accountId: message.accountId, tenantId: message.tenantId, reason },
-      'account.at-fault',
-    );
-    const body = JSON.stringify({
-      version: 1,
-      at: new Date().toISOString(),
-      kind: 'account-at-fault',
-      tenantId: message.tenantId,
-      accountId: message.accountId,
-      reason,
-    });
-    await publisher
-      .publish(names.alerts, { key: message.accountId, body }, { deadlineMs: publishDeadlineMs })
-      .catch((error: unknown) =>
-        logger.warn({ accountId: message.accountId, error }, 'alert.unpublished'),
-      );
   }
 }

@@ -19,7 +19,6 @@ import { createStore, openDirectory } from '../store/index.ts';
 import { createMessageIndex } from '../store/message-index.ts';
 import { createPace } from './pace.ts';
 import { receiveLanes } from './receive-lanes.ts';
-import { createRunsAhead } from './runs-ahead.ts';
 import { startWorkflow } from './start-workflow.ts';
 
 const config = loadConfig(process.env);
@@ -69,8 +68,17 @@ await runProcess(logger, async (life) => {
     }),
   );
   life.add('temporal', () => temporal.close());
+  const pace = createPace({
+    client: temporal.client,
+    namespace: temporal.namespace,
+    names,
+    logger,
+    accounts: () => directory.allAccounts(),
+    paceSeconds: config.paceSeconds,
+    openRuns: config.paceOpenRuns,
+  });
+  life.add('pace', () => pace.stop());
   const openRequest = createOpenRequest(sealer);
-  const runsAhead = createRunsAhead();
   const render = createRender({
     connectors: createConnectors({ allowPrivateProviders: config.allowPrivateProviders }),
     hasAccount: async (accountId) => (await directory.account(accountId)) !== undefined,
@@ -89,7 +97,7 @@ await runProcess(logger, async (life) => {
       activities: {
         render: async (input: RenderInput) => {
           const rendered = await render(input);
-          runsAhead.remove(input.message.id);
+          pace.rendered(input.message.id);
           return rendered;
         },
         report: createReport({ publisher, names, logger }),
@@ -113,17 +121,6 @@ await runProcess(logger, async (life) => {
   const elasticsearch = createElasticsearch({ url: config.elasticsearchUrl });
   life.add('elasticsearch', () => elasticsearch.close());
   const index = createMessageIndex({ client: elasticsearch, names, logger });
-  const pace = createPace({
-    client: temporal.client,
-    namespace: temporal.namespace,
-    names,
-    logger,
-    accounts: () => directory.allAccounts(),
-    runsAhead: () => runsAhead.count,
-    paceSeconds: config.paceSeconds,
-    openRuns: config.paceOpenRuns,
-  });
-  life.add('pace', () => pace.stop());
   const ids = createMessageIds(sealer);
   const lanes = receiveLanes({
     receiver,
@@ -134,7 +131,7 @@ await runProcess(logger, async (life) => {
           publisher,
           names,
           logger,
-          runsAhead,
+          pace,
           retentionDays: config.temporalRetentionDays,
           createId: (tenantId) => ids.create(tenantId),
           forgetRepeat: (messageId, acceptedAt) => index.remove(messageId, acceptedAt),

@@ -9,12 +9,17 @@ import { priorities, priorityKeys, type Names, type Priority } from '../contract
 import type { Account } from '../contracts/template.ts';
 import { pause } from '../platform/lifecycle.ts';
 import type { Logger } from '../platform/logger.ts';
+import { createRunsAhead, type StartedRun } from './runs-ahead.ts';
 
 export interface Pace {
   /** How many more of this lane may be taken now, at most `most`; 0: leave them in RocketMQ. */
   room(slot: number, priority: Priority, most: number): number;
-  /** Tells how many were taken. */
-  took(slot: number, priority: Priority, count: number): void;
+  /** Tells that a run starts now. */
+  starting(run: StartedRun): void;
+  /** Tells that it is rendered, so that its send is on the way to the account's queue. */
+  rendered(messageId: string): void;
+  /** Tells that it was not started by this call. */
+  notStarted(messageId: string): void;
   /** Whether Temporal answers. While it does not, nothing is received. */
   readonly isHealthy: boolean;
   /** Told by whoever met an error; the next successful look says healthy again. */
@@ -29,8 +34,6 @@ export interface PaceDeps {
   readonly logger: Logger;
   /** Accounts as they are now. */
   readonly accounts: () => Promise<readonly Account[]>;
-  /** Runs this process has started and not rendered yet. */
-  readonly runsAhead: () => number;
   readonly paceSeconds: number;
   readonly openRuns: number;
 }
@@ -41,9 +44,9 @@ type Counts = Record<Priority, number>;
 
 interface AccountState {
   backlog: Counts;
-  /** Taken since the last look, and between the two before: on their way to the queue, not yet surely in its backlog. */
-  taken: Counts;
-  takenBefore: Counts;
+  /** Rendered since the last look began, and between the two before: not surely in the backlog yet. */
+  rendered: Counts;
+  renderedBefore: Counts;
   open: number;
 }
 
@@ -59,6 +62,7 @@ export function createPace(deps: PaceDeps): Pace {
   const { logger } = deps;
   const states = new Map<string, AccountState>();
   const stopped = new AbortController();
+  const runsAhead = createRunsAhead();
   let isHealthy = false;
   let accounts: readonly Account[] = [];
 
@@ -70,8 +74,8 @@ export function createPace(deps: PaceDeps): Pace {
         accountId,
         (state = {
           backlog: noCounts(),
-          taken: noCounts(),
-          takenBefore: noCounts(),
+          rendered: noCounts(),
+          renderedBefore: noCounts(),
           open: 0,
         }),
       );
@@ -82,8 +86,10 @@ export function createPace(deps: PaceDeps): Pace {
     const window = Math.max(leastWindow, Math.floor(account.limitInForce * deps.paceSeconds));
     const state = stateOf(account.id);
     if (state.open >= deps.openRuns) return 0;
-    const { backlog, taken, takenBefore } = state;
-    return [backlog, taken, takenBefore].reduce(
+    const { backlog, rendered, renderedBefore } = state;
+    const ahead = noCounts();
+    for (const run of runsAhead.of(account.id)) ahead[run.priority]++;
+    return [backlog, ahead, rendered, renderedBefore].reduce(
       (room, counts) => room - atLeastAsUrgent(counts, priority),
       window,
     );
@@ -93,9 +99,9 @@ export function createPace(deps: PaceDeps): Pace {
     accounts = await deps.accounts();
     for (const account of accounts) {
       const state = stateOf(account.id);
+      state.renderedBefore = state.rendered;
+      state.rendered = noCounts();
       state.backlog = await describeBacklog(deps, account.id);
-      state.takenBefore = state.taken;
-      state.taken = noCounts();
       if (stopped.signal.aborted) return;
     }
   };
@@ -136,11 +142,14 @@ export function createPace(deps: PaceDeps): Pace {
     room: (slot, priority, most) => {
       // Nobody's slot any more: what still waits there is started, and ends with the reason.
       const rooms = accountsOf(slot).map((account) => roomOf(account, priority));
-      return Math.max(0, Math.min(most, mostRunsAhead[priority] - deps.runsAhead(), ...rooms));
+      return Math.max(0, Math.min(most, mostRunsAhead[priority] - runsAhead.count, ...rooms));
     },
-    took: (slot, priority, count) => {
-      for (const account of accountsOf(slot)) stateOf(account.id).taken[priority] += count;
+    starting: (run) => runsAhead.add(run),
+    rendered: (messageId) => {
+      const run = runsAhead.remove(messageId);
+      if (run !== undefined) stateOf(run.accountId).rendered[run.priority]++;
     },
+    notStarted: (messageId) => void runsAhead.remove(messageId),
     stop: async () => {
       stopped.abort();
       await loop;

@@ -43,7 +43,6 @@ export function receiveLanes(deps: ReceiveDeps): { stop(): Promise<void> } {
       }
       try {
         const deliveries = await deps.receiver.receive(topic, room);
-        deps.pace.took(slot, priority, deliveries.length);
         await startAll(deliveries);
       } catch (error) {
         deps.logger.warn({ server: 'RocketMQ', topic, error }, 'waiting for RocketMQ');

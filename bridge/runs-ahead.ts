@@ -1,12 +1,21 @@
 /**
- * Runs that this process has started and that have not been rendered yet: work for its own workflow worker. Starting faster
- * than that only moves the queue from RocketMQ, where waiting costs nothing, into Temporal.
+ * Runs that this process has started and that have not been rendered yet: work for its own workflow worker, and not yet in
+ * any account's queue. Starting faster than that only moves the waiting from RocketMQ, where it costs nothing, into Temporal.
  */
+import type { Priority } from '../contracts/topics.ts';
+
+export interface StartedRun {
+  readonly id: string;
+  readonly accountId: string;
+  readonly priority: Priority;
+}
+
 export interface RunsAhead {
-  add(messageId: string): void;
-  /** Rendered, or known to have been started before. */
-  remove(messageId: string): void;
+  add(run: StartedRun): void;
+  /** It is rendered, or was never started by this: gives the run if it was on the list. */
+  remove(messageId: string): StartedRun | undefined;
   readonly count: number;
+  of(accountId: string): readonly StartedRun[];
 }
 
 /** Another bridge may have rendered it: then it is forgotten after this time. */
@@ -15,19 +24,27 @@ const forgetAfterMs = 10_000;
 /** Makes an empty list. `now`: epoch milliseconds. */
 export function createRunsAhead(now: () => number = Date.now): RunsAhead {
   // In order of time, so that forgetting looks only at the oldest.
-  const startedAt = new Map<string, number>();
+  const runs = new Map<string, StartedRun & { readonly at: number }>();
   const forget = () => {
-    for (const [messageId, at] of startedAt) {
+    for (const [messageId, { at }] of runs) {
       if (now() - at < forgetAfterMs) return;
-      startedAt.delete(messageId);
+      runs.delete(messageId);
     }
   };
   return {
-    add: (messageId) => void startedAt.set(messageId, now()),
-    remove: (messageId) => void startedAt.delete(messageId),
+    add: (run) => void runs.set(run.id, { ...run, at: now() }),
+    remove: (messageId) => {
+      const run = runs.get(messageId);
+      runs.delete(messageId);
+      return run;
+    },
     get count() {
       forget();
-      return startedAt.size;
+      return runs.size;
+    },
+    of: (accountId) => {
+      forget();
+      return [...runs.values()].filter((run) => run.accountId === accountId);
     },
   };
 }

@@ -14,15 +14,15 @@ import type { Logger } from '../platform/logger.ts';
 import type { Delivery, Publisher } from '../platform/queue.ts';
 import { searchAttributes } from '../platform/temporal-client.ts';
 import { createValidator } from '../platform/validate.ts';
+import type { Pace } from './pace.ts';
 import { park, type ParkReason } from './park.ts';
-import type { RunsAhead } from './runs-ahead.ts';
 
 export interface StartDeps {
   readonly client: Client;
   readonly publisher: Publisher;
   readonly names: Names;
   readonly logger: Logger;
-  readonly runsAhead: Pick<RunsAhead, 'add' | 'remove'>;
+  readonly pace: Pick<Pace, 'starting' | 'notStarted'>;
   /** Days for which Temporal remembers a closed run: nothing older may start, its repeat could not be told from it. */
   readonly retentionDays: number;
   /** Makes an id for what is told of a message that may not use its own. */
@@ -51,12 +51,12 @@ export async function startWorkflow(deps: StartDeps, delivery: Delivery): Promis
     return 'parked';
   }
   const { message } = read;
-  deps.runsAhead.add(message.id);
+  deps.pace.starting(message);
   const started = await start(deps, message).catch((error: unknown) => {
-    deps.runsAhead.remove(message.id);
+    deps.pace.notStarted(message.id);
     throw error;
   });
-  if (!started) deps.runsAhead.remove(message.id);
+  if (!started) deps.pace.notStarted(message.id);
   if (started) await publishSnapshot(deps, sendingSnapshot(message));
   else await settleRepeat(deps, message);
   const { id, tenantId, channel, accountId, priority } = message;

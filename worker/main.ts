@@ -1,5 +1,5 @@
 /** Process: the send activities of every channel account. */
-import { createClients, createOpenRequest, createSend } from '../activities/index.ts';
+import { createClients, createOpenRequest, createSend, createTell } from '../activities/index.ts';
 import { createConnectors } from '../channels/registry.ts';
 import { createNames } from '../contracts/topics.ts';
 import { loadConfig, redactedConfig } from '../platform/config.ts';
@@ -60,8 +60,7 @@ await runProcess(logger, async (life) => {
       directory.templateVersion(tenantId, name, version),
     openRequest: createOpenRequest(sealer),
     admitRecipient: (request) => store.recipientCounters.admit(request),
-    publisher,
-    names,
+    tell: createTell({ publisher, names, logger }),
     logger,
   });
   const { connection, namespace, dataConverter } = temporal;

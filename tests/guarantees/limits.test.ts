@@ -52,8 +52,8 @@ describe('limits', () => {
     // The server hands out the limit and a burst of one second; on the way to the provider calls bunch by a few.
     assert.ok(busiestIn(1) <= 2 * ratePerSecond * 1.2, `${busiestIn(1)} calls in one second`);
     assert.ok(busiestIn(10) <= 11 * ratePerSecond * 1.05, `${busiestIn(10)} calls in ten seconds`);
-    // The window is 5 s of work; beside it there is what the bridge has taken and not yet rendered.
-    assert.ok(mostOpen <= 5 * ratePerSecond + 250, `${mostOpen} open runs`);
+    // The window is 5 s of work; two receives of 32 may be on their way beside it.
+    assert.ok(mostOpen <= 5 * ratePerSecond + 2 * 64, `${mostOpen} open runs`);
   });
 
   it('a one-time password overtakes the waiting messages', async (t) => {
