@@ -122,4 +122,51 @@ describe('the way of a message', () => {
     );
     assert.equal((await system.call('GET', `/v1/messages/${id}`, undefined, headers)).status, 404);
   });
+
+  it('7. administer: a new tenant, account, template and key by REST, and a message through them at once', async () => {
+    const tenantId = `new-${system.tenantId}`;
+    const created = async (path: string, body: unknown) => {
+      const answer = await system.admin('POST', path, body);
+      assert.equal(answer.status, 201, JSON.stringify(answer.body));
+      return answer.body;
+    };
+    await created('/v1/tenants', { id: tenantId, name: 'New' });
+    await created('/v1/channel-accounts', {
+      tenantId,
+      name: 'sms',
+      connector: 'sms-aliyun',
+      settings: { endpoint: `${system.sandbox.url}/sms-aliyun/` },
+      secrets: { accessKeyId: 'sandbox', accessKeySecret: 'sandbox-secret' },
+      ratePerSecond: 50,
+    });
+    await created('/v1/templates', {
+      tenantId,
+      name: 'welcome',
+      kind: 'notice',
+      variables: { name: { type: 'string' } },
+      contents: {
+        'sms-aliyun': {
+          signName: '消息中心',
+          templateCode: 'SMS_1003',
+          params: { text: '{{name}}，欢迎！' },
+        },
+      },
+    });
+    const { key } = await created(`/v1/tenants/${tenantId}/api-keys`, { name: 'service' });
+    const headers = { authorization: `Bearer ${String(key)}` };
+    const message = {
+      to: { phone: '13933334444' },
+      template: 'welcome',
+      variables: { name: '王芳' },
+    };
+    const { status, body } = await system.call('POST', '/v1/messages', message, headers);
+    assert.equal(status, 202, JSON.stringify(body));
+    const [shown] = await until('the phone shows it', () => {
+      const { matched, entries } = system.sandbox.smsAliyun.device.find({
+        where: { phone: '13933334444' },
+      });
+      return matched > 0 ? entries : undefined;
+    });
+    assert.equal(shown?.text, '【消息中心】王芳，欢迎！');
+  });
 });
