@@ -114,7 +114,7 @@ function readCursor(cursor: string): estypes.SortResults {
         return [acceptedAtMs as number, messageId];
     }
   } catch {
-    // Not JSON: told below, as any other text that we did not write.
+    // Not JSON: told below, like every text that we did not write.
   }
   const detail = 'is not a cursor of this search; start again without it';
   throw problem('validation-failed', {
