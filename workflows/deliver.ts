@@ -3,6 +3,7 @@ import {
   ActivityFailure,
   ApplicationFailure,
   CancellationScope,
+  TemporalFailure,
   TimeoutFailure,
   isCancellation,
   proxyActivities,
@@ -34,33 +35,34 @@ const { render, report } = proxyLocalActivities<LocalActivities>({
 
 /** Delivers one message and tells what became of it. Ends Failed when the message could not be delivered. */
 export async function deliver(input: DeliverInput): Promise<DeliverResult> {
+  const ending = await renderAndSend(input).catch(giveUp);
+  // However the run came to its end, it is told: a recall that comes now is too late to change it.
+  await CancellationScope.nonCancellable(() =>
+    report(toSnapshot(input, ending, new Date().toISOString())),
+  );
+  const result = toResult(ending);
+  if (ending.status === 'sent' || ending.status === 'recalled') return result;
+  // Failed runs are the operators' list of what was not delivered.
+  throw ApplicationFailure.create({
+    message: ending.reason?.detail ?? ending.status,
+    type: ending.reason?.code ?? ending.status,
+    nonRetryable: true,
+    details: [result],
+  });
+}
+
+async function renderAndSend(input: DeliverInput): Promise<Ending> {
   const { message } = input;
   const lifeMs = Date.parse(message.expiresAt) - Date.now();
-  if (lifeMs <= 0)
-    return await fail(input, {
-      status: 'expired',
-      attempts: 0,
-      reason: { code: 'expired', detail: 'it waited in the queue until its life was over' },
-    });
-
+  if (lifeMs <= 0) return expired('it waited in the queue until its life was over');
   const rendered = await render({ message });
-  if (!rendered.ok)
-    return await fail(input, { status: 'failed', attempts: 0, reason: rendered.reason });
-
+  if (!rendered.ok) return { status: 'failed', attempts: 0, reason: rendered.reason };
+  const { templateVersion, content } = rendered;
   try {
     const sent = await untilStuck(message.kind, sendWithin(lifeMs, input, rendered));
-    return await end(input, {
-      status: 'sent',
-      templateVersion: rendered.templateVersion,
-      ...sent,
-      ...(rendered.content !== undefined && { content: rendered.content }),
-    });
+    return { status: 'sent', templateVersion, ...sent, ...(content !== undefined && { content }) };
   } catch (error) {
-    if (isCancellation(error))
-      return await CancellationScope.nonCancellable(() =>
-        end(input, { status: 'recalled', attempts: 0 }),
-      );
-    return await fail(input, { templateVersion: rendered.templateVersion, ...giveUp(error) });
+    return { templateVersion, ...giveUp(error) };
   }
 }
 
@@ -107,8 +109,17 @@ async function untilStuck(
   }
 }
 
-/** Why the server gave up on send, in our words. */
-function giveUp(error: unknown): Omit<Ending, 'templateVersion'> {
+const expired = (detail: string): Ending => ({
+  status: 'expired',
+  attempts: 0,
+  reason: { code: 'expired', detail },
+});
+
+/** Why nothing was sent, in our words. */
+function giveUp(error: unknown): Ending {
+  // A defect of ours fails the workflow task, which waits for a better deploy; it is no message's end.
+  if (!(error instanceof TemporalFailure)) throw error;
+  if (isCancellation(error)) return { status: 'recalled', attempts: 0 };
   const cause = error instanceof ActivityFailure ? error.cause : error;
   const failure = applicationFailureIn(cause);
   const said = failure?.details?.[0] as SendReport | undefined;
@@ -117,18 +128,11 @@ function giveUp(error: unknown): Omit<Ending, 'templateVersion'> {
     ...(said?.attempt !== undefined && { attempt: said.attempt }),
   };
   // The last attempt began within the message's life and was never heard of again: it may have been sent.
-  if (cause instanceof TimeoutFailure && cause.timeoutType === TimeoutType.START_TO_CLOSE)
-    return {
-      status: 'unknown',
-      ...tried,
-      reason: { code: outcomeUnknown, detail: 'the last attempt did not conclude' },
-    };
-  if (failure === undefined)
-    return {
-      status: 'expired',
-      ...tried,
-      reason: { code: 'expired', detail: 'its life ended before its turn came' },
-    };
+  if (cause instanceof TimeoutFailure && cause.timeoutType === TimeoutType.START_TO_CLOSE) {
+    const detail = 'the last attempt did not conclude';
+    return { status: 'unknown', ...tried, reason: { code: outcomeUnknown, detail } };
+  }
+  if (failure === undefined) return { ...expired('its life ended before its turn came'), ...tried };
   const reason = said?.reason ?? { code: failure.type ?? 'failed', detail: failure.message };
   if (failure.type === outcomeUnknown) return { status: 'unknown', ...tried, reason };
   const isLate =
@@ -144,8 +148,7 @@ function applicationFailureIn(error: unknown): ApplicationFailure | undefined {
     : undefined;
 }
 
-async function end(input: DeliverInput, ending: Ending): Promise<DeliverResult> {
-  await report(toSnapshot(input, ending, new Date().toISOString()));
+function toResult(ending: Ending): DeliverResult {
   const { status, attempts, templateVersion, providerId, reason } = ending;
   return {
     status,
@@ -154,15 +157,4 @@ async function end(input: DeliverInput, ending: Ending): Promise<DeliverResult> 
     ...(providerId !== undefined && { providerId }),
     ...(reason !== undefined && { reason }),
   };
-}
-
-/** Reports, then ends the run as Failed, which is the operators' list of what was not delivered. */
-async function fail(input: DeliverInput, ending: Ending): Promise<never> {
-  const result = await end(input, ending);
-  throw ApplicationFailure.create({
-    message: ending.reason?.detail ?? ending.status,
-    type: ending.reason?.code ?? ending.status,
-    nonRetryable: true,
-    details: [result],
-  });
 }

@@ -9,7 +9,8 @@ const system = await startSystem({
   sandbox: { smsAliyun: { settings: { windows: null, receiptsPaused: true } } },
 });
 
-describe('lost answers and retries', () => {
+// At the same time, each with a number of its own: most of what they do is wait.
+describe('lost answers and retries', { concurrency: true }, () => {
   const sms = () => system.sandbox.smsAliyun;
   const post = async (
     phone: string,
@@ -74,7 +75,6 @@ describe('lost answers and retries', () => {
     const status = await system.untilStatus(id, ['unknown'], 150_000);
     assert.equal((status['reason'] as { code: string }).code, 'outcome-unknown');
     assert.equal(sms().device.count('phone', phone), 1);
-    sms().faults.clear();
   });
 
   it('errors before acceptance are retried with back-off, then delivered; each attempt is told', async () => {
@@ -187,7 +187,6 @@ describe('lost answers and retries', () => {
     const { body } = await system.call('GET', `/v1/messages/${id}`);
     assert.equal(body['status'], 'retrying');
     assert.equal((body['reason'] as { code: string }).code, 'auth-invalid');
-    sms().faults.clear();
     await system.temporal.client.workflow.getHandle(id).cancel();
     await system.untilStatus(id, ['recalled']);
   });
