@@ -48,6 +48,9 @@ const servers = await startServers({
   cacheDir: config.cacheDir === '' ? defaultCacheDir(process.env) : resolve(config.cacheDir),
   portOffset,
   onProgress: (line) => console.log(`# ${line}`),
+}).catch((error: unknown) => {
+  console.error(error instanceof Error ? error.message : error);
+  process.exit(1);
 });
 let running: ChildProcess | undefined;
 const stop = async () => {

@@ -72,7 +72,7 @@ describe('lost answers and retries', { concurrency: true }, () => {
       action: 'QuerySendDetails',
     });
     const id = await post(phone, 'login-code');
-    const status = await system.untilStatus(id, ['unknown'], 150_000);
+    const status = await system.untilStatus(id, ['unknown'], 240_000);
     assert.equal((status['reason'] as { code: string }).code, 'outcome-unknown');
     assert.equal(sms().device.count('phone', phone), 1);
   });
