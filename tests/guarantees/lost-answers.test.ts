@@ -133,13 +133,12 @@ describe('lost answers and retries', { concurrency: true }, () => {
     assert.equal(status['attempts'], 1);
   });
 
-  for (const [code, outcome] of [
-    ['isv.MOBILE_NUMBER_ILLEGAL', 'recipient-invalid'],
-    ['isv.SMS_CONTENT_ILLEGAL', 'content-rejected'],
-    ['isv.SMS_TEMPLATE_ILLEGAL', 'template-invalid'],
+  for (const [code, outcome, phone] of [
+    ['isv.MOBILE_NUMBER_ILLEGAL', 'recipient-invalid', '16170000001'],
+    ['isv.SMS_CONTENT_ILLEGAL', 'content-rejected', '16170000002'],
+    ['isv.SMS_TEMPLATE_ILLEGAL', 'template-invalid', '16170000003'],
   ] as const)
     it(`${code} ends at once as failed: ${outcome}`, async () => {
-      const phone = `1617000000${outcome.length % 10}`;
       sms().faults.add({
         kind: 'error',
         status: 200,
