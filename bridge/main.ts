@@ -103,7 +103,9 @@ await runProcess(logger, async (life) => {
         report: createReport({ publisher, names, logger }),
       },
       // They share one thread: what waits for its turn waits better in Temporal's queue, where the urgent overtakes.
-      maxConcurrentWorkflowTaskExecutions: 12,
+      // Each poll holds a place, and an eager start needs a free one.
+      maxConcurrentWorkflowTaskExecutions: 16,
+      maxConcurrentWorkflowTaskPolls: 4,
       shutdownGraceTime: '8 seconds',
     }),
   );
