@@ -6,6 +6,7 @@ import { Type } from 'typebox';
 import { Check } from 'typebox/value';
 import type { SendOutcome } from '../../contracts/outcome.ts';
 import type { ProviderAnswer } from '../../platform/provider-http.ts';
+import { parseJson, unreadableAnswer, withoutAnswer } from '../kit/answers.ts';
 import { maskNumbers } from './address.ts';
 
 export type AnswerMeaning =
@@ -85,10 +86,9 @@ export interface ClassifyContext {
  * 5xx and an unreadable 200 are ambiguous.
  */
 export function classifyAnswer(answer: ProviderAnswer, context: ClassifyContext): SendOutcome {
-  if (answer.kind === 'not-sent') return { class: 'transient', providerMessage: answer.cause };
-  if (answer.kind === 'lost') return { class: 'ambiguous', providerMessage: answer.cause };
+  if (answer.kind !== 'answer') return withoutAnswer(answer);
   const body = parseJson(answer.body);
-  if (!Check(AnswerSchema, body)) return classifyStatus(answer.status, context);
+  if (!Check(AnswerSchema, body)) return unreadableAnswer(answer.status, undefined, context.jitter);
   const said = { providerCode: body.Code, providerMessage: cleanMessage(body.Message ?? '') };
   const meaning = meaningOf(body.Code, answer.status);
   switch (meaning) {
@@ -142,26 +142,6 @@ function meaningOf(code: string, status: number): AnswerMeaning {
   return meaning ?? 'transient';
 }
 
-/** An answer without a readable code: perhaps a proxy's page, perhaps half of the provider's. */
-function classifyStatus(status: number, context: ClassifyContext): SendOutcome {
-  const said = {
-    providerCode: `HTTP ${status}`,
-    providerMessage: 'the answer is not one of the SMS API',
-  };
-  if (status === 429)
-    return {
-      ...said,
-      class: 'rate-limited',
-      scope: 'account',
-      retryAfterMs: throttleMs(undefined, context),
-    };
-  // Redirects and refusals by something in between: the endpoint or the way to it is wrong, for every message.
-  if ((status >= 300 && status < 400) || [401, 403, 404, 407].includes(status))
-    return { ...said, class: 'auth-invalid' };
-  if (status >= 400 && status < 500 && status !== 408) return { ...said, class: 'transient' };
-  return { ...said, class: 'ambiguous' };
-}
-
 const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
 const dayMs = 24 * hourMs;
@@ -195,13 +175,4 @@ function resumeTime(code: string, nowMs: number): string | undefined {
 /** The provider's text without what is personal: the string to sign repeats the whole request. */
 function cleanMessage(message: string): string {
   return maskNumbers((message.split(/server string to sign/i)[0] ?? '').trim()).slice(0, 300);
-}
-
-/** JSON, or undefined where it is none. */
-export function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
 }

@@ -1,11 +1,16 @@
-/** The live client of one Alibaba Cloud SMS account: SendSms, and QuerySendDetails to ask after lost answers. */
+/**
+ * The live client of one Alibaba Cloud SMS account: SendSms and SendBatchSms, and QuerySendDetails to ask after lost
+ * answers and receipts that did not come.
+ */
 import { Type, type Static } from 'typebox';
-import { Check } from 'typebox/value';
 import type { AccountAccess, ConnectorClient, SendRequest } from '../../contracts/channel.ts';
-import type { ReconcileOutcome } from '../../contracts/outcome.ts';
+import type { SendOutcome } from '../../contracts/outcome.ts';
 import { createProviderHttp, type ProviderAnswer } from '../../platform/provider-http.ts';
 import { addressFault, toProviderNumber } from './address.ts';
-import { AnswerSchema, classifyAnswer, parseJson } from './classify.ts';
+import { batchOutId } from './batch-ids.ts';
+import { sendInBatches, type BatchMessage } from './batch.ts';
+import { classifyAnswer } from './classify.ts';
+import { askByRecords, detailsQuery, reconcileByRecords } from './records.ts';
 import { canonicalQuery, signAcs3 } from './sign.ts';
 
 export const callTimeoutMs = 5000;
@@ -31,7 +36,8 @@ export const SecretsSchema = Type.Object(
   {
     accessKeyId: Type.String({
       pattern: '^[A-Za-z0-9._-]{1,128}$',
-      description: 'AccessKey ID of a RAM user that may call SendSms and QuerySendDetails.',
+      description:
+        'AccessKey ID of a RAM user that may call SendSms, SendBatchSms and QuerySendDetails.',
     }),
     accessKeySecret: Type.String({
       minLength: 1,
@@ -88,18 +94,10 @@ export type SmsSettings = Static<typeof SettingsSchema>;
 export type SmsSecrets = Static<typeof SecretsSchema>;
 export type SmsContent = Static<typeof ContentSchema>;
 
-const DetailsSchema = Type.Object({
-  TotalCount: Type.Union([Type.Integer(), Type.String({ pattern: '^[0-9]{1,9}$' })]),
-  SmsSendDetailDTOs: Type.Object({
-    SmsSendDetailDTO: Type.Array(Type.Object({ OutId: Type.Optional(Type.String()) })),
-  }),
-});
-
 /** Nobody is written to: only our own records of this number are read, and there are none. */
 const harmlessNumber = '13000000000';
-const pageSize = 50;
-const maxPages = 20;
-const minuteMs = 60_000;
+/** A call that begins within a batch has at least this long for its answer; the documents ask for a second. */
+const leastCallMs = 2000;
 
 export interface ClientOptions {
   readonly account: AccountAccess<SmsSettings, SmsSecrets>;
@@ -121,59 +119,58 @@ export function createSmsAliyunClient(options: ClientOptions): ConnectorClient<S
     timeoutMs: callTimeoutMs,
   });
 
-  const call = (action: string, query: Record<string, string>, signal: AbortSignal) =>
-    http.call({
+  const call = (action: string, params: Params, signal: AbortSignal) => {
+    const { query } = params;
+    const form = params.form && { body: canonicalQuery(params.form) };
+    return http.call({
       method: 'POST',
       path: `${basePath}/?${canonicalQuery(query)}`,
-      headers: signAcs3({ host: endpoint.host, action, query, accessKeyId, accessKeySecret }),
+      headers: signAcs3({
+        host: endpoint.host,
+        action,
+        query,
+        ...form,
+        accessKeyId,
+        accessKeySecret,
+      }),
+      ...form,
       signal,
     });
+  };
   const classify = (answer: ProviderAnswer) =>
     classifyAnswer(answer, { nowMs: now(), jitter: random() });
-  const query = (filter: { phone: string; day: string; page: number }, signal: AbortSignal) =>
-    call(
-      'QuerySendDetails',
-      {
-        PhoneNumber: filter.phone,
-        SendDate: filter.day,
-        PageSize: String(pageSize),
-        CurrentPage: String(filter.page),
-      },
-      signal,
-    );
+  const records = {
+    query: (query: Record<string, string>, signal: AbortSignal) =>
+      call('QuerySendDetails', { query }, signal),
+    classify,
+    now,
+  };
+  const send = async ({ signal, ...message }: SendRequest<SmsContent>): Promise<SendOutcome> => {
+    const fault = addressFault(message.to);
+    if (fault !== undefined) return { class: 'recipient-invalid', providerMessage: fault };
+    return classify(await call('SendSms', sendSmsParams(message), signal));
+  };
 
   return {
-    send: async ({ to, content, deliveryKey, signal }: SendRequest<SmsContent>) => {
-      const fault = addressFault(to);
-      if (fault !== undefined) return { class: 'recipient-invalid', providerMessage: fault };
-      const answer = await call(
-        'SendSms',
-        {
-          PhoneNumbers: toProviderNumber(to.phone),
-          SignName: content.signName,
-          TemplateCode: content.templateCode,
-          TemplateParam: JSON.stringify(content.params),
-          OutId: deliveryKey,
-        },
-        signal,
-      );
-      return classify(answer);
+    send,
+    /**
+     * One SendBatchSms call for each template code, one after the other, outcomes in the order of the messages; ends
+     * within `callTimeoutMs` altogether. See `sendInBatches` for what is refused.
+     */
+    sendBatch: (messages, signal) => {
+      const endMs = now() + callTimeoutMs;
+      const until = AbortSignal.any([signal, AbortSignal.timeout(callTimeoutMs)]);
+      return sendInBatches(messages, {
+        sendOne: (message) => send({ ...message, signal: until }),
+        sendMany: async (part) =>
+          classify(await call('SendBatchSms', sendBatchSmsParams(part), until)),
+        hasTime: () => !until.aborted && now() <= endMs - leastCallMs,
+      });
     },
-    reconcile: async ({ to, deliveryKey, sentAt, signal }) => {
-      const phone = toProviderNumber(to.phone);
-      for (const day of daysAround(Date.parse(sentAt))) {
-        const found = await searchDay(
-          (page) => query({ phone, day, page }, signal),
-          deliveryKey,
-          classify,
-        );
-        if (found.found !== 'no') return found;
-      }
-      return { found: 'no' };
-    },
+    reconcile: (lost) => reconcileByRecords(records, lost),
+    askReceipts: (messages, signal) => askByRecords(records, messages, signal),
     verify: async (signal) => {
-      const answer = await query({ phone: harmlessNumber, day: dayOf(now()), page: 1 }, signal);
-      const outcome = classify(answer);
+      const outcome = classify(await records.query(detailsQuery(harmlessNumber, now()), signal));
       // Nothing was asked for that could have been done twice.
       return outcome.class === 'ambiguous' ? { ...outcome, class: 'transient' } : outcome;
     },
@@ -181,43 +178,35 @@ export function createSmsAliyunClient(options: ClientOptions): ConnectorClient<S
   };
 }
 
-/** Reads a day's pages until the key is found or all rows have been seen. */
-async function searchDay(
-  fetchPage: (page: number) => Promise<ProviderAnswer>,
-  deliveryKey: string,
-  classify: (answer: ProviderAnswer) => { readonly class: string },
-): Promise<ReconcileOutcome> {
-  let seen = 0;
-  for (let page = 1; page <= maxPages; page += 1) {
-    const answer = await fetchPage(page);
-    const body = answer.kind === 'answer' ? parseJson(answer.body) : undefined;
-    const outcome = classify(answer);
-    if (outcome.class !== 'accepted' || !Check(DetailsSchema, body))
-      return { found: 'cannot-tell', detail: describe(answer, body) };
-    const rows = body.SmsSendDetailDTOs.SmsSendDetailDTO;
-    // The books give no BizId; later receipts are matched by the delivery key.
-    if (rows.some((row) => row.OutId === deliveryKey)) return { found: 'yes' };
-    seen += rows.length;
-    if (seen >= Number(body.TotalCount)) return { found: 'no' };
-    if (rows.length === 0)
-      return { found: 'cannot-tell', detail: `${seen} of ${body.TotalCount} records shown` };
-  }
-  return { found: 'cannot-tell', detail: `more than ${maxPages * pageSize} records on one day` };
+interface Params {
+  readonly query: Readonly<Record<string, string>>;
+  /** What travels in the body: an address line has no room for a hundred messages. */
+  readonly form?: Readonly<Record<string, string>>;
 }
 
-function describe(answer: ProviderAnswer, body: unknown): string {
-  if (answer.kind !== 'answer') return answer.cause;
-  return Check(AnswerSchema, body) ? body.Code : `HTTP ${answer.status} without a readable answer`;
+function sendSmsParams({ to, content, deliveryKey }: BatchMessage): Params {
+  return {
+    query: {
+      PhoneNumbers: toProviderNumber(to),
+      SignName: content.signName,
+      TemplateCode: content.templateCode,
+      TemplateParam: JSON.stringify(content.params),
+      OutId: deliveryKey,
+    },
+  };
 }
 
-/** `yyyyMMdd` in UTC+8, as QuerySendDetails counts days. */
-function dayOf(timeMs: number): string {
-  return new Date(timeMs + 8 * 60 * minuteMs).toISOString().slice(0, 10).replaceAll('-', '');
-}
-
-/** Clocks may differ by the 15 minutes that the gateway tolerates, so a call near midnight is looked up on both days. */
-function daysAround(timeMs: number): readonly string[] {
-  return [
-    ...new Set([dayOf(timeMs), dayOf(timeMs - 15 * minuteMs), dayOf(timeMs + 15 * minuteMs)]),
-  ];
+function sendBatchSmsParams(messages: readonly BatchMessage[]): Params {
+  const list = (of: (message: BatchMessage) => unknown) => JSON.stringify(messages.map(of));
+  return {
+    query: {
+      TemplateCode: messages[0]?.content.templateCode ?? '',
+      OutId: batchOutId(messages.map(({ deliveryKey }) => deliveryKey)),
+    },
+    form: {
+      PhoneNumberJson: list(({ to }) => toProviderNumber(to)),
+      SignNameJson: list(({ content }) => content.signName),
+      TemplateParamJson: list(({ content }) => content.params),
+    },
+  };
 }

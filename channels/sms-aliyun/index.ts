@@ -1,7 +1,8 @@
 /** Text messages through Alibaba Cloud SMS: the connector `sms-aliyun`. docs/channels/sms-aliyun.md explains it. */
-import { Check, Errors } from 'typebox/value';
 import type { AccountAccess, Connector } from '../../contracts/channel.ts';
+import { checkAccount } from '../kit/check-account.ts';
 import { addressFault } from './address.ts';
+import { maxBatchMessages } from './batch.ts';
 import {
   callTimeoutMs,
   ContentSchema,
@@ -9,8 +10,6 @@ import {
   SecretsSchema,
   SettingsSchema,
   type SmsContent,
-  type SmsSecrets,
-  type SmsSettings,
 } from './client.ts';
 import { parseReceipts } from './receipts.ts';
 
@@ -31,12 +30,15 @@ export function createSmsAliyun(deps: SmsAliyunDeps): Connector {
   return {
     name: 'sms-aliyun',
     channel: 'sms',
+    addressKinds: ['phone'],
     capabilities: {
       dedupe: { by: 'none' },
       receipts: 'push',
+      askReceiptsAfterMs: [600_000, 3_600_000, 86_400_000],
       canReconcile: true,
       reconcileAfterMs: 8000,
-      canRecall: false,
+      recallWithinMs: 0,
+      batch: { maxMessages: maxBatchMessages, content: 'any' },
       callTimeoutMs,
       attemptBudget: 8,
       recipientWindows: {
@@ -67,16 +69,9 @@ function contentText(content: unknown): string {
   return `【${signName}】${text ?? Object.values(params).join(' ')}`;
 }
 
-/** Narrows an account. Errors: name the faulty fields, never their values. */
-function checked(account: AccountAccess): AccountAccess<SmsSettings, SmsSecrets> {
-  const { id, tenantId, settings, secrets } = account;
-  if (!Check(SettingsSchema, settings))
-    throw misfit(id, 'settings', Errors(SettingsSchema, settings));
-  if (!Check(SecretsSchema, secrets)) throw misfit(id, 'secrets', Errors(SecretsSchema, secrets));
-  return { id, tenantId, settings, secrets };
-}
-
-function misfit(id: string, part: string, errors: readonly { instancePath: string }[]): Error {
-  const fields = errors.map((error) => error.instancePath || '/').join(', ');
-  return new Error(`the ${part} of account ${id} do not fit sms-aliyun: ${fields}`);
-}
+const checked = (account: AccountAccess) =>
+  checkAccount(
+    'sms-aliyun',
+    { settingsSchema: SettingsSchema, secretsSchema: SecretsSchema },
+    account,
+  );

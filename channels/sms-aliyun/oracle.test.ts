@@ -3,9 +3,11 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import dysms from '@alicloud/dysmsapi20170525';
 import { $OpenApiUtil } from '@alicloud/openapi-core';
-import { sandboxSmsAliyun } from '../sandbox/seed.ts';
+import { sandboxSmsAliyun } from './demo.ts';
 import { mountSimulator } from '../sandbox/start-sandbox.ts';
-import type { HttpListener } from '../sandbox/http-listener.ts';
+import { listenHttp, readBody, type HttpListener } from '../sandbox/http-listener.ts';
+import { batchOutId } from './batch-ids.ts';
+import { createSmsAliyun } from './index.ts';
 import { createSmsAliyunSimulator } from './simulator.ts';
 import { localTime } from './simulator-books.ts';
 
@@ -20,8 +22,8 @@ after(async () => {
 });
 
 const { default: Client, ...models } = dysms;
-function official(accessKeySecret = 'sandbox-secret') {
-  const endpoint = listener.url.replace('http://', '');
+function official(accessKeySecret = 'sandbox-secret', url = listener.url) {
+  const endpoint = url.replace('http://', '');
   const config = { accessKeyId: 'sandbox', accessKeySecret, endpoint, protocol: 'http' };
   return new Client(new $OpenApiUtil.Config(config));
 }
@@ -62,6 +64,53 @@ test('SendBatchSms of the SDK, which signs a form body, is accepted', async () =
     texts.map(({ text }) => text),
     ['【消息中心】您的订单A1已发货。', '【消息中心】您的订单A2已发货。'],
   );
+});
+
+test('our SendBatchSms carries what the SDK carries, where the SDK puts it', async () => {
+  const seen: { query: Record<string, string>; form: Record<string, string>; type: unknown }[] = [];
+  const recorder = await listenHttp(
+    (request, response) => {
+      void readBody(request, 100_000).then((body) => {
+        const { searchParams } = new URL(request.url ?? '/', 'http://recorder');
+        seen.push({
+          query: Object.fromEntries(searchParams),
+          form: Object.fromEntries(new URLSearchParams(body.toString())),
+          type: request.headers['content-type'],
+        });
+        response.end('{"Code":"OK","BizId":"1^0"}');
+      });
+    },
+    { host: '127.0.0.1', port: 0 },
+  );
+  const params = { text: "您好 a+b&c=d'(e)*!~\n" };
+  const content = { signName: '消息中心', templateCode: 'SMS_1003', params };
+  const ours = createSmsAliyun({ allowPrivateProviders: true }).createClient({
+    id: 'acc',
+    tenantId: 'ten',
+    settings: { endpoint: recorder.url },
+    secrets: { accessKeyId: 'sandbox', accessKeySecret: 'sandbox-secret' },
+  });
+  await ours.sendBatch?.(
+    ['13900005555', '+85261234567'].map((phone, n) => ({
+      to: { phone },
+      content,
+      deliveryKey: `msg_${n}`,
+    })),
+    new AbortController().signal,
+  );
+  await official('sandbox-secret', recorder.url).sendBatchSms(
+    new models.SendBatchSmsRequest({
+      phoneNumberJson: JSON.stringify(['13900005555', '85261234567']),
+      signNameJson: JSON.stringify(['消息中心', '消息中心']),
+      templateCode: 'SMS_1003',
+      templateParamJson: JSON.stringify([params, params]),
+      outId: batchOutId(['msg_0', 'msg_1']),
+    }),
+  );
+  await ours.close();
+  await recorder.close();
+  assert.equal(seen.length, 2);
+  assert.deepEqual(seen[0], seen[1]);
 });
 
 test('QuerySendDetails of the SDK finds what was sent', async () => {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ReceiptRequest } from '../../contracts/channel.ts';
-import { parseReceipts, receiptCodes } from './receipts.ts';
+import { batchMemberId } from './batch-ids.ts';
+import { optOutReplies, parseReceipts, receiptCodes } from './receipts.ts';
 
 const now = () => Date.parse('2026-01-02T03:04:05Z');
 const parse = (body: unknown, change: Partial<ReceiptRequest> = {}, token?: string) =>
@@ -97,11 +98,72 @@ test('falls back to the send time, then to now', () => {
   assert.deepEqual(times, ['2016-12-31T16:00:00.000Z', '2026-01-02T03:04:05.000Z']);
 });
 
-test('replies of people are acknowledged and yield nothing', () => {
-  const reply = { phone_number: '139', content: 'TD', send_time: 'x', sequence_id: 1 };
-  const parsed = parse([reply]);
-  assert.ok(parsed.result === 'receipts' && parsed.receipts.length === 0);
-  assert.equal(receiptsOf([reply, report]).length, 1);
+test('a receipt of a batch, or of somebody else, is named by BizId and number', () => {
+  const providerId = batchMemberId('12345^0', '13900001111');
+  assert.match(providerId, /^12345\^0\.[0-9a-f]{6}$/);
+  const spellings = ['13900001111', '+8613900001111', '8613900001111', '008613900001111'];
+  for (const phone_number of spellings) {
+    const [receipt] = receiptsOf([{ ...report, phone_number, out_id: 'batch.0123' }]);
+    assert.equal(receipt?.providerId, providerId);
+    assert.ok(receipt !== undefined && !('deliveryKey' in receipt));
+  }
+  const [other] = receiptsOf([{ ...report, phone_number: '85261234567', out_id: 'order-7' }]);
+  assert.equal(other?.providerId, batchMemberId('12345^0', '85261234567'));
+  assert.ok(other !== undefined && !('deliveryKey' in other));
+  for (const lacking of [{ biz_id: '' }, { phone_number: null }])
+    assert.deepEqual(receiptsOf([{ ...report, out_id: 'batch.0123', ...lacking }]), []);
+});
+
+const reply = {
+  phone_number: '13900001111',
+  content: 'TD',
+  send_time: '2017-09-01 00:00:00',
+  dest_code: '1234',
+  sequence_id: '1234567890',
+};
+const optOutsOf = (body: unknown) => {
+  const parsed = parse(body);
+  assert.ok(parsed.result === 'receipts' && parsed.reply.status === 200);
+  return parsed.optOuts;
+};
+
+test('a reply that says so is an opt-out', () => {
+  const optOut = {
+    to: { phone: '13900001111' },
+    isOut: true,
+    occurredAt: '2017-08-31T16:00:00.000Z',
+    how: 'reply-td',
+  };
+  const spelled = ['td', ' Td\n', 'ｔＤ', 'r', '退订 '];
+  for (const content of [...optOutReplies, ...spelled])
+    assert.deepEqual(optOutsOf([{ ...reply, content }]), [optOut], content);
+  const [late] = optOutsOf([{ ...reply, send_time: '', sequence_id: 5 }]) ?? [];
+  assert.equal(late?.occurredAt, '2026-01-02T03:04:05.000Z');
+});
+
+test('other replies are acknowledged and yield nothing', () => {
+  for (const content of ['', '谢谢', 'TDX', 'NO', '不退订', '0000', 'T D', '1'])
+    assert.equal(optOutsOf([{ ...reply, content }]), undefined, content);
+  assert.equal(optOutsOf([{ ...reply, phone_number: '139****1111' }]), undefined);
+  assert.equal(optOutsOf([{ ...reply, content: null }]), undefined);
+  assert.deepEqual(receiptsOf([reply]), []);
+});
+
+test('replies and receipts of one push are both read', () => {
+  const foreign = { ...reply, phone_number: '85261234567', content: 'N' };
+  const parsed = parse([{ ...reply, content: '好' }, report, foreign, reply]);
+  assert.ok(parsed.result === 'receipts');
+  assert.equal(parsed.receipts.length, 1);
+  assert.deepEqual(
+    parsed.optOuts?.map(({ to }) => to),
+    [{ phone: '+85261234567' }, { phone: '13900001111' }],
+  );
+});
+
+test('an opt-out with a forged token is refused', () => {
+  const query = { token: 'somebody-elses-token' };
+  const parsed = parse([reply], { query }, 'a-token-of-16-ch');
+  assert.ok(parsed.result === 'refused' && parsed.reason === 'signature');
 });
 
 test('refuses what is not a JSON array or not a POST', () => {

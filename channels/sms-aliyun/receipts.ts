@@ -5,11 +5,18 @@
 import { timingSafeEqual } from 'node:crypto';
 import { Type, type Static } from 'typebox';
 import { Check } from 'typebox/value';
-import type { ReceiptParse, ReceiptRequest } from '../../contracts/channel.ts';
+import type {
+  AskedReceipt,
+  OptOut,
+  ReceiptParse,
+  ReceiptRequest,
+} from '../../contracts/channel.ts';
 import type { OutcomeClass } from '../../contracts/outcome.ts';
-import { maskNumbers } from './address.ts';
-import { parseJson } from './classify.ts';
+import { parseJson } from '../kit/answers.ts';
+import { fromProviderNumber, maskNumbers, normalNumber } from './address.ts';
+import { batchMemberId } from './batch-ids.ts';
 import { sha256Hex } from './sign.ts';
+import { providerTime } from './time.ts';
 
 /** Receipt code → delivered, or what the failure means. A trailing `*` stands for any ending. */
 export const receiptCodes: Readonly<Record<string, 'delivered' | OutcomeClass>> = {
@@ -41,9 +48,16 @@ export const receiptCodes: Readonly<Record<string, 'delivered' | OutcomeClass>> 
   '*': 'transient',
 };
 
+/**
+ * Replies by which a person says that they want no more, in capitals. R is what Alibaba Cloud has every marketing text
+ * end with (拒收请回复R, help.aliyun.com/document_detail/91975.html); the others are older and other carriers' words.
+ */
+export const optOutReplies: readonly string[] = ['R', 'TD', 'T', 'N', 'QX', '退订', '取消', '拒收'];
+
 const Text = Type.Optional(Type.Union([Type.String(), Type.Null()]));
 const ReportSchema = Type.Object({
   success: Type.Boolean(),
+  phone_number: Text,
   err_code: Text,
   err_msg: Text,
   send_time: Text,
@@ -52,14 +66,18 @@ const ReportSchema = Type.Object({
   out_id: Text,
 });
 type Report = Static<typeof ReportSchema>;
+const ReplySchema = Type.Object({
+  phone_number: Type.String(),
+  content: Type.String(),
+  send_time: Text,
+});
+type Reply = Static<typeof ReplySchema>;
 
 const acknowledgement = {
   status: 200,
   contentType: 'application/json;charset=utf-8',
   body: '{"code":0,"msg":"接收成功"}',
 } as const;
-
-type ParsedReceipt = (ReceiptParse & { result: 'receipts' })['receipts'][number];
 
 export interface ReceiptCheck {
   /** What `?token=` must say; undefined: the address is protected by other means. */
@@ -68,8 +86,9 @@ export interface ReceiptCheck {
 }
 
 /**
- * Reads one push. Replies of people (SmsUp: entries without `success`) and receipts that name no message of ours are
- * acknowledged and yield nothing: refusing them would only make the provider repeat the whole array.
+ * Reads one push. Replies of people (SmsUp: entries without `success`) are opt-outs where they say so. Other replies and
+ * receipts that name no message are acknowledged and yield nothing: refusing them would only make the provider repeat
+ * the whole array.
  */
 export function parseReceipts(request: ReceiptRequest, check: ReceiptCheck): ReceiptParse {
   if (check.token !== undefined && !isSame(request.query['token'] ?? '', check.token))
@@ -79,33 +98,60 @@ export function parseReceipts(request: ReceiptRequest, check: ReceiptCheck): Rec
   const entries = parseJson(Buffer.from(request.body).toString('utf8'));
   if (!Array.isArray(entries))
     return { result: 'refused', reason: 'malformed', detail: 'the body is not a JSON array' };
-  const receipts = entries
-    .filter((entry) => Check(ReportSchema, entry))
-    .flatMap((report) => toReceipt(report, check.now()) ?? []);
-  return { result: 'receipts', receipts, reply: acknowledgement };
+  const nowMs = check.now();
+  const receipts: AskedReceipt[] = [];
+  const optOuts: OptOut[] = [];
+  for (const entry of entries as readonly unknown[])
+    if (Check(ReportSchema, entry)) receipts.push(...toReceipt(entry, nowMs));
+    else if (Check(ReplySchema, entry)) optOuts.push(...toOptOut(entry, nowMs));
+  return {
+    result: 'receipts',
+    receipts,
+    ...(optOuts.length > 0 && { optOuts }),
+    reply: acknowledgement,
+  };
 }
 
-function toReceipt(report: Report, nowMs: number): ParsedReceipt | undefined {
-  const { out_id: deliveryKey, biz_id: providerId, err_code: code, err_msg: message } = report;
-  if (!deliveryKey && !providerId) return undefined;
+/** What a failure means for the address and for us. */
+export function failureMeaning(code: string | null | undefined): OutcomeClass {
+  const meaning = code && Object.hasOwn(receiptCodes, code) ? receiptCodes[code] : undefined;
+  return meaning === undefined || meaning === 'delivered' ? 'transient' : meaning;
+}
+
+function toReceipt(report: Report, nowMs: number): readonly AskedReceipt[] {
+  const ids = idsOf(report);
+  if (ids === undefined) return [];
+  const { err_code: code, err_msg: message } = report;
   const said = {
-    ...(deliveryKey && { deliveryKey }),
-    ...(providerId && { providerId }),
+    ...ids,
     ...(code && { providerCode: code }),
     ...(message && { providerMessage: maskNumbers(message).slice(0, 300) }),
     occurredAt:
-      toIso(report.report_time) ?? toIso(report.send_time) ?? new Date(nowMs).toISOString(),
+      providerTime(report.report_time) ??
+      providerTime(report.send_time) ??
+      new Date(nowMs).toISOString(),
   };
-  if (report.success) return { ...said, status: 'delivered' };
-  const meaning = (code && receiptCodes[code]) || 'transient';
-  return { ...said, status: 'failed', outcome: meaning === 'delivered' ? 'transient' : meaning };
+  return report.success
+    ? [{ ...said, status: 'delivered' }]
+    : [{ ...said, status: 'failed', outcome: failureMeaning(code) }];
 }
 
-/** `2017-01-01 00:00:00` in UTC+8 as ISO in UTC, or undefined. */
-function toIso(time: string | null | undefined): string | undefined {
-  if (!time || !/^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}$/.test(time)) return undefined;
-  const date = new Date(`${time.replace(' ', 'T')}+08:00`);
-  return Number.isNaN(date.getTime()) ? undefined : date.toISOString();
+/** Ids of the message: our key where it was sent alone; BizId and number where the call was for several, or not ours. */
+function idsOf(report: Report): Pick<AskedReceipt, 'deliveryKey' | 'providerId'> | undefined {
+  const { out_id: outId, biz_id: bizId, phone_number: number } = report;
+  if (outId && !outId.startsWith('msg_'))
+    return bizId && number ? { providerId: batchMemberId(bizId, normalNumber(number)) } : undefined;
+  if (!outId && !bizId) return undefined;
+  return { ...(outId && { deliveryKey: outId }), ...(bizId && { providerId: bizId }) };
+}
+
+function toOptOut(reply: Reply, nowMs: number): readonly OptOut[] {
+  const to = fromProviderNumber(reply.phone_number);
+  // Full-width letters are what Chinese keyboards easily give.
+  const content = reply.content.normalize('NFKC').trim().toUpperCase();
+  if (to === undefined || !optOutReplies.includes(content)) return [];
+  const occurredAt = providerTime(reply.send_time) ?? new Date(nowMs).toISOString();
+  return [{ to, isOut: true, occurredAt, how: 'reply-td' }];
 }
 
 /** Compares in constant time; hashing first hides the length too. */

@@ -61,6 +61,8 @@ export interface SignedCall {
   readonly action: string;
   readonly version?: string;
   readonly query: Readonly<Record<string, string>>;
+  /** A form, encoded as `canonicalQuery` does; absent: an empty body. */
+  readonly body?: string;
   readonly accessKeyId: string;
   readonly accessKeySecret: string;
   /** ISO time in whole seconds; default now. */
@@ -69,10 +71,11 @@ export interface SignedCall {
   readonly nonce?: string;
 }
 
-/** Headers of a signed POST to `/` with an empty body; the query travels as `canonicalQuery` writes it. */
+/** Headers of a signed POST to `/`; the query travels as `canonicalQuery` writes it. */
 export function signAcs3(call: SignedCall): Record<string, string> {
-  const bodyHash = sha256Hex('');
+  const bodyHash = sha256Hex(call.body ?? '');
   const headers = {
+    ...(call.body !== undefined && { 'content-type': 'application/x-www-form-urlencoded' }),
     host: call.host,
     'x-acs-action': call.action,
     'x-acs-content-sha256': bodyHash,

@@ -92,6 +92,19 @@ export function controlRoutes(simulator: SmsAliyunSimulator): readonly ControlRo
       ),
       handle: ({ body }) => simulator.setReceiptCode(body.phone, body.code),
     }),
+    controlRoute({
+      method: 'POST',
+      path: `${base}/replies`,
+      body: Type.Object(
+        { phone: Type.String({ pattern: '^[0-9]{7,15}$' }), content: Type.String() },
+        { additionalProperties: false },
+      ),
+      handle: ({ body }) => {
+        if (simulator.settings().receiptUrl === null)
+          throw new ControlFault('nobody takes replies: the setting receiptUrl is null');
+        simulator.reply(body);
+      },
+    }),
     controlRoute({ method: 'POST', path: `${base}/reset`, handle: () => simulator.reset() }),
   ];
 }

@@ -78,7 +78,7 @@ export function createGateway(options: {
         accessKeySecret: secret,
       });
       const mustSign = Object.keys(headers).filter(
-        (name) => name === 'host' || name.startsWith('x-acs-'),
+        (name) => name === 'host' || name === 'content-type' || name.startsWith('x-acs-'),
       );
       const isGenuine =
         mustSign.every((name) => names.includes(name)) &&

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, beforeEach, test } from 'node:test';
+import { request } from 'undici';
 import { listenHttp, readBody } from '../sandbox/http-listener.ts';
 import { startSandbox } from '../sandbox/start-sandbox.ts';
 import { createSmsAliyun } from './index.ts';
+import { parseReceipts } from './receipts.ts';
 
 interface Report {
   readonly phone_number: string;
@@ -123,4 +125,45 @@ test('a receipt can come before the answer of the call', async () => {
   const outcome = await send('early');
   assert.equal(outcome.class, 'accepted');
   assert.equal(reports()[0]?.out_id, 'early');
+});
+
+test('a reply is pushed as SmsUp until it is acknowledged, and an opt-out is read from it', async () => {
+  smsAliyun.configure({ clockScale: 1200 });
+  reply = { status: 503, body: '' };
+  const control = (body: object) =>
+    request(`${sandbox.controlUrl}/sms-aliyun/replies`, {
+      method: 'POST',
+      body: JSON.stringify(body),
+    });
+  assert.equal((await control({ phone: '13900001111', content: ' td ' })).statusCode, 200);
+  await until('a first push', () => pushes.length === 1);
+  reply = { status: 200, body: '{"code":0}' };
+  await until('a repeat', () => pushes.length === 2);
+  assert.deepEqual(pushes[0], pushes[1]);
+  const [entry] = pushes[0] ?? [];
+  assert.deepEqual(Object.keys(entry ?? {}).toSorted(), [
+    'content',
+    'dest_code',
+    'phone_number',
+    'send_time',
+    'sequence_id',
+  ]);
+  const token = 'a-token-of-16-ch';
+  const push = {
+    method: 'POST',
+    query: { token },
+    headers: {},
+    body: Buffer.from(JSON.stringify(pushes[0])),
+  };
+  const check = { token, now: Date.now };
+  const parsed = parseReceipts(push, check);
+  assert.ok(parsed.result === 'receipts');
+  assert.deepEqual(
+    parsed.optOuts?.map(({ to, how }) => [to, how]),
+    [[{ phone: '13900001111' }, 'reply-td']],
+  );
+  assert.equal(parseReceipts({ ...push, query: {} }, check).result, 'refused');
+  smsAliyun.configure({ receiptUrl: null });
+  assert.equal((await control({ phone: '13900001111', content: 'TD' })).statusCode, 400);
+  assert.equal((await control({ phone: 'x', content: 'TD' })).statusCode, 400);
 });

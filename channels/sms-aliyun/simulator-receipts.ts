@@ -1,8 +1,14 @@
-/** What becomes of accepted messages, and the SmsReport pushes that tell of it. */
+/** What becomes of accepted messages, and the pushes that tell of it (SmsReport) and of what people reply (SmsUp). */
 import { drawLatencyMs, type Random } from '../sandbox/random.ts';
 import { createReceiptPusher, type ReceiptCounts } from '../sandbox/receipt-pusher.ts';
 import { localTime, type SmsRecord } from './simulator-books.ts';
 import { magicReceipts, type SimulatorSettings } from './simulator-settings.ts';
+
+/** A text that a person sent back. */
+export interface SmsReply {
+  readonly phone: string;
+  readonly content: string;
+}
 
 export interface SmsReceipts {
   /** Whether a message to this number reaches its phone. */
@@ -11,6 +17,8 @@ export interface SmsReceipts {
   readonly schedule: (record: SmsRecord) => void;
   /** Settles and pushes now; resolves when the receiver has answered. */
   readonly pushFirst: (record: SmsRecord) => Promise<void>;
+  /** Pushes a person's reply, in arrays of its own. */
+  readonly pushReply: (reply: SmsReply) => void;
   readonly setCode: (phone: string, code: string | null) => void;
   readonly counts: () => ReceiptCounts;
   readonly clear: () => void;
@@ -26,14 +34,11 @@ export function createSmsReceipts(options: {
   const codes = new Map(Object.entries(magicReceipts));
   const timers = new Set<NodeJS.Timeout>();
   const codeOf = (phone: string) => codes.get(phone) ?? 'DELIVERED';
-  const pusher = createReceiptPusher<SmsRecord>({
+  const pushing = {
     random,
-    encode: (records) => ({
-      contentType: 'application/json;charset=utf-8',
-      body: JSON.stringify(records.map(toReport)),
-    }),
     // Documented: HTTP 200 and a body whose `code` is a number; which number is not looked at.
-    isAcknowledged: (status, body) => status === 200 && /"code"\s*:\s*-?\d/.test(body),
+    isAcknowledged: (status: number, body: string) =>
+      status === 200 && /"code"\s*:\s*-?\d/.test(body),
     repeatAfterMs: [60_000, 300_000, 600_000],
     settings: () => {
       const now = settings();
@@ -45,7 +50,13 @@ export function createSmsReceipts(options: {
         clockScale: now.clockScale,
       };
     },
+  };
+  const pusher = createReceiptPusher<SmsRecord>({
+    ...pushing,
+    encode: (records) => encode(records.map(toReport)),
   });
+  let replied = 0;
+  const replies = createReceiptPusher<Record<string, unknown>>({ ...pushing, encode });
   const settle = (record: SmsRecord) => {
     const code = codeOf(record.phone);
     record.errCode = code;
@@ -56,6 +67,7 @@ export function createSmsReceipts(options: {
     for (const timer of timers) clearTimeout(timer);
     timers.clear();
     pusher.clear();
+    replies.clear();
   };
   return {
     willArrive: (phone) => ['DELIVERED', 'never'].includes(codeOf(phone)),
@@ -74,6 +86,16 @@ export function createSmsReceipts(options: {
       settle(record);
       await pusher.pushFirst(record);
     },
+    pushReply: ({ phone, content }) => {
+      replied += 1;
+      replies.add({
+        phone_number: phone,
+        content,
+        send_time: localTime(Date.now()),
+        dest_code: '1234',
+        sequence_id: String(firstSequenceId + BigInt(replied)),
+      });
+    },
     setCode: (phone, code) => {
       if (code === null) codes.delete(phone);
       else codes.set(phone, code);
@@ -83,8 +105,16 @@ export function createSmsReceipts(options: {
     close: async () => {
       clear();
       await pusher.close();
+      await replies.close();
     },
   };
+}
+
+/** Beyond what a double holds exactly. */
+const firstSequenceId = 9_107_199_254_740_993_000n;
+
+function encode(entries: readonly Record<string, unknown>[]) {
+  return { contentType: 'application/json;charset=utf-8', body: JSON.stringify(entries) };
 }
 
 function toReport(record: SmsRecord): Record<string, unknown> {

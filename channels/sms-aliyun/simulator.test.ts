@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, beforeEach, test } from 'node:test';
 import { request } from 'undici';
-import { sandboxSmsAliyun } from '../sandbox/seed.ts';
+import { sandboxSmsAliyun } from './demo.ts';
 import { mountSimulator } from '../sandbox/start-sandbox.ts';
 import { canonicalQuery, signAcs3, type SignedCall } from './sign.ts';
 import { mentionsUrl } from './simulator-desk.ts';
@@ -89,6 +89,8 @@ test('refuses what is not covered by the signature', async () => {
   assert.equal(missing.Code, 'IncompleteSignature');
   const unsigned = await call(otp, { headers: { 'x-acs-extra': '1' } });
   assert.equal(unsigned.Code, 'SignatureDoesNotMatch');
+  const untyped = await call(otp, { headers: { 'content-type': 'application/json' } });
+  assert.equal(untyped.Code, 'SignatureDoesNotMatch');
   const otherBody = await call(otp, { headers: { 'x-acs-content-sha256': 'a'.repeat(64) } });
   assert.equal(otherBody.Code, 'SignatureDoesNotMatch');
   const version = await call(otp, { version: '2016-01-01' });
@@ -253,7 +255,7 @@ test('the same seed draws the same faults', () => {
   const drawn = () => {
     const { faults } = createSmsAliyunSimulator({ seed: 7 });
     faults.add({ kind: 'reset', rate: 0.3 });
-    return Array.from({ length: 50 }, () => faults.take({ action: 'SendSms', phones: [] })?.kind);
+    return Array.from({ length: 50 }, () => faults.take({ action: 'SendSms', to: [] })?.kind);
   };
   const first = drawn();
   assert.deepEqual(drawn(), first);

@@ -6,16 +6,16 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createFaultPlan, type FaultPlan, type FaultRule } from '../sandbox/faults.ts';
 import { readBody } from '../sandbox/http-listener.ts';
+import { playAnswer, playInstead, type ProviderReply } from '../sandbox/play-fault.ts';
 import { createRandom, drawLatencyMs } from '../sandbox/random.ts';
 import type { ReceiptCounts } from '../sandbox/receipt-pusher.ts';
 import type { Simulator } from '../sandbox/simulator.ts';
 import { createBooks, querySendDetails, type Books, type SmsRecord } from './simulator-books.ts';
 import { controlRoutes } from './simulator-control.ts';
 import { readSendBatchSms, readSendSms, type Draft } from './simulator-desk.ts';
-import { playAnswer, playInstead } from './simulator-faults.ts';
 import { createGateway, isRefusal, refuse, type Refusal } from './simulator-gateway.ts';
 import { createNumberWindows } from './simulator-limits.ts';
-import { createSmsReceipts } from './simulator-receipts.ts';
+import { createSmsReceipts, type SmsReply } from './simulator-receipts.ts';
 import {
   defaultSimulatorSettings,
   smsUnits,
@@ -44,6 +44,8 @@ export interface SmsAliyunSimulator extends Simulator, Books {
   /** What receipts to a number say from now on: a code, `never`, or null for the usual. */
   setReceiptCode(phone: string, code: string | null): void;
   readonly receiptCounts: () => ReceiptCounts;
+  /** A person answers a message: pushed to `receiptUrl` as SmsUp. Without an address it is forgotten. */
+  reply(reply: SmsReply): void;
 }
 
 const maxRequestBytes = 1024 * 1024;
@@ -53,7 +55,7 @@ export function createSmsAliyunSimulator(
   options: SmsAliyunSimulatorOptions = {},
 ): SmsAliyunSimulator {
   const random = createRandom(options.seed ?? 1);
-  const initial = { ...defaultSimulatorSettings, ...options.settings };
+  let initial: SimulatorSettings = { ...defaultSimulatorSettings, ...options.settings };
   let settings: SimulatorSettings = initial;
   let serial = 0n;
   const books = createBooks();
@@ -128,13 +130,13 @@ export function createSmsAliyunSimulator(
       return reply(response, call);
     }
     const phones = phonesOf(call.params);
-    const fault = faults.take({ action: call.action, phones });
+    const fault = faults.take({ action: call.action, to: phones });
     const delayMs = drawLatencyMs(
       { medianMs: settings.latencyMedianMs, p99Ms: settings.latencyP99Ms },
       random,
     );
     if (delayMs > 0) await new Promise((resolve) => setTimeout(resolve, delayMs));
-    if (fault !== undefined && playInstead(fault, response)) {
+    if (fault !== undefined && playInstead(fault, response, errorReply(fault))) {
       note(call.action, fault.kind, phones.length);
       return;
     }
@@ -142,7 +144,10 @@ export function createSmsAliyunSimulator(
     note(call.action, isRefusal(result) ? result.code : 'OK', phones.length);
     if (isRefusal(result)) return reply(response, result);
     const text = JSON.stringify({ Code: 'OK', Message: 'OK', RequestId: requestId(), ...result });
-    playAnswer(fault, response, text);
+    playAnswer(fault, response, {
+      reply: { status: 200, body: text },
+      error: errorReply(fault ?? { kind: 'error' }),
+    });
   };
 
   const simulator: SmsAliyunSimulator = {
@@ -157,12 +162,18 @@ export function createSmsAliyunSimulator(
       books.device.find({ limit }).entries.map(({ at, phone, text }) => ({ at, to: phone, text })),
     settings: () => settings,
     configure: (change) => (settings = { ...settings, ...change }),
+    pushReceiptsTo: ({ 'sms-aliyun': receiptUrl }) => {
+      if (receiptUrl === undefined) return;
+      initial = { ...initial, receiptUrl };
+      settings = { ...settings, receiptUrl };
+    },
     registerTemplate: (template) => void templates.set(template.templateCode, template),
     registerSignature: (signName) => void signatures.add(signName),
     registerCredential: (id, secret) => void credentials.set(id, secret),
     revokeCredential: (id) => void credentials.delete(id),
     setReceiptCode: receipts.setCode,
     receiptCounts: receipts.counts,
+    reply: receipts.pushReply,
     reset: () => {
       settings = initial;
       faults.clear();
@@ -196,6 +207,14 @@ function toRecord(draft: Draft, ids: { outId: string; bizId: string }): SmsRecor
 function phonesOf(params: Readonly<Record<string, string>>): readonly string[] {
   const text = params['PhoneNumbers'] ?? params['PhoneNumber'] ?? params['PhoneNumberJson'] ?? '';
   return text.match(/[0-9]{5,}/g) ?? [];
+}
+
+/** The gateway's word for a failure of its own, or what the rule says. */
+function errorReply(fault: FaultRule): ProviderReply {
+  const { status = 503, code = 'ServiceUnavailable', headers = {} } = fault;
+  const message = fault.message ?? 'The request has failed due to a temporary failure.';
+  const body = JSON.stringify({ Code: code, Message: message, RequestId: 'FAULT' });
+  return { status, headers, body };
 }
 
 const requestId = () => randomUUID().toUpperCase();
