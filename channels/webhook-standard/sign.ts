@@ -1,0 +1,31 @@
+/**
+ * Signatures of Standard Webhooks (github.com/standard-webhooks/standard-webhooks, spec/standard-webhooks.md):
+ * HMAC-SHA256 over `id.timestamp.body`, once for each secret.
+ */
+import { createHmac } from 'node:crypto';
+
+/** `whsec_` and base64 of 24 to 64 bytes. */
+export const signingSecretPattern =
+  '^whsec_(?:(?:[A-Za-z0-9+/]{4}){8,21}(?:[A-Za-z0-9+/]{2}==)?|(?:[A-Za-z0-9+/]{4}){8,20}[A-Za-z0-9+/]{3}=)$';
+
+/**
+ * The receiver's name of one delivery, the same for every repeat. Without dots: they part the signed text, so an id with
+ * one could be read in two ways.
+ */
+export function webhookId(deliveryKey: string): string {
+  return deliveryKey.replaceAll('.', '_');
+}
+
+/** Value of `webhook-signature`: one `v1,…` for each secret, so that a receiver may check with its old or its new one. */
+export function signWebhook(
+  secrets: readonly string[],
+  message: { readonly id: string; readonly timestamp: string; readonly body: string },
+): string {
+  const { id, timestamp, body } = message;
+  const signatures = secrets.map((secret) => {
+    const key = Buffer.from(secret.replace(/^whsec_/, ''), 'base64');
+    const mac = createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64');
+    return `v1,${mac}`;
+  });
+  return signatures.join(' ');
+}
