@@ -4,14 +4,9 @@
  */
 import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
 import { Context } from '@temporalio/activity';
-import {
-  attemptsExhausted,
-  outcomeUnknown,
-  type SendInput,
-  type SendReport,
-} from '../contracts/activities.ts';
+import { outcomeUnknown, type SendInput, type SendReport } from '../contracts/activities.ts';
 import type { Connector, ConnectorClient } from '../contracts/channel.ts';
-import { kindDefaults } from '../contracts/message.ts';
+import type { To, Variables } from '../contracts/message.ts';
 import type { SendOutcome } from '../contracts/outcome.ts';
 import { Problem } from '../contracts/problems.ts';
 import { sequences, type Attempt, type Reason, type Snapshot } from '../contracts/result.ts';
@@ -21,11 +16,22 @@ import { renderContent } from '../templates/index.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Clients } from './clients.ts';
 import { backoffMs, decide } from './decide.ts';
+import { doubtReason, settleDoubt } from './doubt.ts';
 import { deliveryKey } from '../platform/delivery-key.ts';
+import {
+  callsOf,
+  firstProgress,
+  targetOf,
+  withoutDoubt,
+  withTarget,
+  type End,
+  type Progress,
+} from './progress.ts';
 import type { OpenRequest } from './sealed-request.ts';
+import { findTargets, type Target, type TargetsDeps } from './targets.ts';
 import type { Tell } from './tell.ts';
 
-export interface SendDeps {
+export interface SendDeps extends TargetsDeps {
   readonly clients: Clients;
   readonly templateVersion: (
     tenantId: string,
@@ -41,28 +47,29 @@ export interface SendDeps {
     deliveryKey: string;
     nowMs: number;
   }) => Promise<{ admitted: true } | { admitted: false; retryAfterMs: number }>;
+  /** Whether this person wants no more through this channel. Errors: the problem store-unavailable. */
+  readonly isOptedOut: (person: {
+    tenantId: string;
+    channel: string;
+    recipientHash: string;
+  }) => Promise<boolean>;
   readonly tell: Tell;
   readonly logger: Logger;
-}
-
-/** What an attempt leaves for the next one. */
-interface Progress {
-  /** Temporal's number of the last attempt that concluded, whatever it came to. */
-  readonly lastAttempt: number;
-  /** Attempts told of in the timeline. */
-  readonly attempts: number;
-  /** Provider calls concluded: what the attempt budget counts. */
-  readonly calls: number;
-  /** A call that may have been taken by the provider, and how often we have asked. */
-  readonly doubt?: { readonly sentAt: string; readonly asked: number };
 }
 
 /** What a call came to, before it is numbered and timed. */
 type Told = Omit<Attempt, 'number' | 'startedAt' | 'durationMs' | 'accountId'>;
 
-const firstProgress: Progress = { lastAttempt: 0, attempts: 0, calls: 0 };
-/** Questions to the provider after a lost answer before the kind's policy decides. */
-const questions = 5;
+/** What this attempt came to for one address. */
+type Step =
+  | { readonly next: 'end'; readonly end: End; readonly told?: Told }
+  | {
+      readonly next: 'later';
+      readonly delayMs: number;
+      readonly reason: Reason;
+      readonly told?: Told;
+    };
+type Later = Extract<Step, { next: 'later' }>;
 
 /** Makes the send activity. Returns when the provider has the message; every other end is a failure that says why. */
 export function createSend(deps: SendDeps) {
@@ -80,7 +87,10 @@ class AttemptRun {
   readonly #attempt: number;
   readonly #startedAt = new Date();
   #progress: Progress;
-  #calledAt: string | undefined;
+  /** What this attempt has to tell; all but the last are told at once, the last one with how the attempt ended. */
+  #told: Attempt[] = [];
+  /** Delivery key → when its call was begun, while it is under way. */
+  readonly #calling = new Map<string, string>();
 
   constructor(
     deps: SendDeps,
@@ -97,31 +107,28 @@ class AttemptRun {
       return await this.#run(scheduledAtMs);
     } catch (error) {
       if (error instanceof ApplicationFailure) throw error;
-      return this.#stumble(error);
+      return await this.#stumble(error);
     }
   }
 
   /** A server of ours did not answer, or a defect. Before the provider's call nothing is lost by it; in the call it leaves a doubt. */
-  #stumble(error: unknown): never {
+  async #stumble(error: unknown): Promise<never> {
     const detail = error instanceof Error ? error.message : String(error);
     const { message } = this.#input;
     this.#deps.logger.error(
       { messageId: message.id, accountId: message.accountId, error },
       'delivery.stumbled',
     );
-    this.#progress = {
-      ...this.#progress,
-      lastAttempt: this.#attempt,
-      ...(this.#calledAt !== undefined && { doubt: { sentAt: this.#calledAt, asked: 0 } }),
-    };
-    Context.current().heartbeat(this.#progress);
+    for (const [key, sentAt] of this.#calling) this.#doubt(key, sentAt);
+    for (const attempt of this.#told) await this.#tellOf(attempt);
+    this.#leave();
     throw ApplicationFailure.create({
       message: detail,
       type: 'internal-error',
       nextRetryDelay: backoffMs(Math.min(this.#attempt, 6), Math.random()),
       details: [
         {
-          attempts: this.#progress.calls,
+          attempts: callsOf(this.#progress),
           reason: { code: 'internal-error', detail },
         } satisfies SendReport,
       ],
@@ -129,65 +136,138 @@ class AttemptRun {
   }
 
   async #run(scheduledAtMs: number): Promise<SendReport> {
-    const { message, templateVersion } = this.#input;
+    const { message, redrive } = this.#input;
     const { connector, client } = await this.#deps.clients.of(message.accountId);
     const { to, variables } = this.#deps.openRequest(message);
-    const key = deliveryKey({
-      messageId: message.id,
-      redrive: this.#input.redrive,
-      connector: message.connector,
-      to,
-    });
-
-    // The attempt before this one never concluded: its worker died, perhaps in the middle of the provider's call.
-    if (this.#attempt - 1 > this.#progress.lastAttempt && this.#progress.doubt === undefined)
-      this.#progress = {
-        ...this.#progress,
-        doubt: { sentAt: new Date(scheduledAtMs).toISOString(), asked: 0 },
-      };
-
-    const found = await this.#settleDoubt(connector, client, { to, key });
-    if (found !== undefined) return found;
-
-    if (Date.parse(message.expiresAt) <= Date.now())
-      return this.#giveUp('expired', {
-        code: 'expired',
-        detail: 'its life ended before its turn came',
+    const keyOf = (address: To) =>
+      deliveryKey({
+        messageId: message.id,
+        redrive,
+        connector: message.connector,
+        to: address,
       });
+    const targets = await findTargets(this.#deps, { message, connector, to, keyOf });
 
-    const window = await this.#admit(connector, key);
-    if (!window.admitted)
-      return this.#later({ outcome: 'recipient-window' }, window.retryAfterMs, {
-        code: 'recipient-window',
-        detail: 'this recipient has had as many messages as the channel allows for now',
-      });
+    // The attempt before this one never concluded: its worker died, perhaps in the middle of a provider's call.
+    if (this.#attempt - 1 > this.#progress.lastAttempt)
+      for (const { key } of targets) this.#doubt(key, new Date(scheduledAtMs).toISOString());
 
-    const template = await this.#deps.templateVersion(
-      message.tenantId,
-      message.template,
-      templateVersion,
+    const waiting: Later[] = [];
+    const open: Target[] = [];
+    const pending = targets.filter(({ key }) => targetOf(this.#progress, key).end === undefined);
+    await Promise.all(
+      pending.map(async (target) => {
+        const step = await this.#settle(connector, client, target);
+        if (step === undefined) open.push(target);
+        else this.#take(target, step, waiting);
+      }),
     );
-    if (template === undefined)
-      return this.#giveUp('template-invalid', {
-        code: 'template-invalid',
-        detail: `version ${templateVersion} of ${message.template} is gone`,
-      });
-    const rendered = renderContent(template, message.connector, variables);
-    if (rendered.result === 'template-error')
-      return this.#giveUp('template-invalid', {
-        code: 'template-invalid',
-        detail: rendered.detail,
-      });
+    if (open.length > 0) {
+      const held = await this.#hold(connector, keyOf(to));
+      const rendered = held ?? (await this.#render(variables));
+      if ('next' in rendered) for (const target of open) this.#take(target, rendered, waiting);
+      else
+        await Promise.all(
+          open.map(async (target) =>
+            this.#take(
+              target,
+              await this.#call(connector, client, { ...target, content: rendered.content }),
+              waiting,
+            ),
+          ),
+        );
+    }
+    return waiting.length > 0 ? this.#later(waiting) : this.#conclude();
+  }
 
-    const sentAt = new Date().toISOString();
-    this.#calledAt = sentAt;
-    const outcome = await client.send({
+  /** Marks a call as perhaps taken, unless that address has ended or is in doubt already. */
+  #doubt(key: string, sentAt: string): void {
+    const target = targetOf(this.#progress, key);
+    if (target.end !== undefined || target.doubt !== undefined) return;
+    this.#progress = withTarget(this.#progress, key, { ...target, doubt: { sentAt, asked: 0 } });
+  }
+
+  #take({ key }: Target, step: Step, waiting: Later[]): void {
+    if (step.told !== undefined) this.#note(step.told, step);
+    if (step.next === 'later') waiting.push(step);
+    else
+      this.#progress = withTarget(this.#progress, key, {
+        ...withoutDoubt(targetOf(this.#progress, key)),
+        end: step.end,
+      });
+  }
+
+  /** What the doubt about an earlier call comes to; undefined: this address may be called. */
+  async #settle(
+    connector: Connector,
+    client: ConnectorClient,
+    { to, key }: Target,
+  ): Promise<Step | undefined> {
+    const target = targetOf(this.#progress, key);
+    if (target.doubt === undefined) return undefined;
+    const answer = await settleDoubt({
+      connector,
+      client,
+      kind: this.#input.message.kind,
       to,
-      content: rendered.content,
       deliveryKey: key,
+      target,
       signal: Context.current().cancellationSignal,
     });
-    return this.#conclude(connector, outcome, sentAt);
+    switch (answer.next) {
+      case 'send':
+        this.#progress = withTarget(this.#progress, key, withoutDoubt(target));
+        return undefined;
+      case 'taken': {
+        const id = answer.providerId === undefined ? {} : { providerId: answer.providerId };
+        return {
+          next: 'end',
+          end: { isDone: true, ...id },
+          told: { outcome: 'reconciled', ...id },
+        };
+      }
+      case 'wait': {
+        const { delayMs, asked, detail } = answer;
+        const doubt = { ...target.doubt, asked };
+        this.#progress = withTarget(this.#progress, key, { ...target, doubt });
+        return {
+          next: 'later',
+          delayMs,
+          reason: doubtReason,
+          ...(detail !== undefined && {
+            told: { outcome: 'reconciled' as const, providerMessage: detail },
+          }),
+        };
+      }
+      case 'give-up': {
+        const { failureType } = answer;
+        return { next: 'end', end: { isDone: false, failureType, reason: doubtReason } };
+      }
+    }
+  }
+
+  /** Why no provider may be called now: too late for it, unwanted, or too many for this person. */
+  async #hold(connector: Connector, key: string): Promise<Step | undefined> {
+    const { message } = this.#input;
+    if (Date.parse(message.expiresAt) <= Date.now())
+      return failed('expired', 'expired', 'its life ended before its turn came');
+    if (message.kind === 'marketing' && (await this.#deps.isOptedOut(message)))
+      return failed(
+        'recipient-refused',
+        'opted-out',
+        'this person said through this channel that they want no marketing',
+      );
+    const window = await this.#admit(connector, key);
+    if (window.admitted) return undefined;
+    return {
+      next: 'later',
+      delayMs: window.retryAfterMs,
+      reason: {
+        code: 'recipient-window',
+        detail: 'this recipient has had as many messages as the channel allows for now',
+      },
+      told: { outcome: 'recipient-window' },
+    };
   }
 
   /** While the counter cannot be asked the message goes on: the provider has limits of its own, and its refusal only delays. */
@@ -208,190 +288,210 @@ class AttemptRun {
     }
   }
 
-  async #conclude(connector: Connector, outcome: SendOutcome, sentAt: string): Promise<SendReport> {
+  async #render(variables: Variables): Promise<Step | { readonly content: unknown }> {
+    const { message, templateVersion } = this.#input;
+    const { tenantId, template: name } = message;
+    const template = await this.#deps.templateVersion(tenantId, name, templateVersion);
+    const invalid = (detail: string) => failed('template-invalid', 'template-invalid', detail);
+    if (template === undefined) return invalid(`version ${templateVersion} of ${name} is gone`);
+    const rendered = renderContent(template, message.connector, variables);
+    return rendered.result === 'template-error'
+      ? invalid(rendered.detail)
+      : { content: rendered.content };
+  }
+
+  async #call(
+    connector: Connector,
+    client: ConnectorClient,
+    { to, key, content }: Target & { readonly content: unknown },
+  ): Promise<Step> {
+    const sentAt = new Date().toISOString();
+    this.#calling.set(key, sentAt);
+    const signal = Context.current().cancellationSignal;
+    const outcome = await client.send({ to, content, deliveryKey: key, signal });
+    this.#calling.delete(key);
+    if (outcome.class === 'recipient-invalid' && connector.hasDevices === true)
+      await this.#deps.forgetDevice(this.#input.message.accountId, to, new Date(sentAt));
+    return this.#judge(connector, outcome, { key, sentAt });
+  }
+
+  async #judge(
+    connector: Connector,
+    outcome: SendOutcome,
+    { key, sentAt }: { key: string; sentAt: string },
+  ): Promise<Step> {
+    const before = targetOf(this.#progress, key);
     const decision = decide({
       outcome,
-      callsBefore: this.#progress.calls,
+      callsBefore: before.calls,
       attemptBudget: connector.capabilities.attemptBudget,
       nowMs: Date.now(),
       random: Math.random(),
     });
-    const told = {
+    const told: Told = {
       outcome: outcome.class,
       ...(outcome.providerCode !== undefined && { providerCode: outcome.providerCode }),
       ...(outcome.providerMessage !== undefined && { providerMessage: outcome.providerMessage }),
     };
+    const counted = { ...before, calls: before.calls + 1 };
+    if (decision.next !== 'retry' || decision.counts)
+      this.#progress = withTarget(this.#progress, key, counted);
     switch (decision.next) {
-      case 'done':
-        return this.#done({
-          ...told,
-          ...(decision.providerId !== undefined && { providerId: decision.providerId }),
-        });
+      case 'done': {
+        const id = decision.providerId === undefined ? {} : { providerId: decision.providerId };
+        return { next: 'end', end: { isDone: true, ...id }, told: { ...told, ...id } };
+      }
       case 'retry':
         if (decision.alert)
           await this.#deps.tell.accountAtFault(this.#input.message, decision.reason);
-        if (decision.counts)
-          this.#progress = { ...this.#progress, calls: this.#progress.calls + 1 };
-        return this.#later(told, decision.delayMs, decision.reason);
-      case 'doubt':
-        this.#progress = {
-          ...this.#progress,
-          calls: this.#progress.calls + 1,
-          doubt: { sentAt, asked: 0 },
-        };
-        return this.#later(told, connector.capabilities.reconcileAfterMs, decision.reason);
-      case 'give-up':
-        this.#progress = { ...this.#progress, calls: this.#progress.calls + 1 };
-        return this.#giveUp(decision.failureType, decision.reason, told);
+        return { next: 'later', delayMs: decision.delayMs, reason: decision.reason, told };
+      case 'doubt': {
+        const doubt = { sentAt, asked: 0 };
+        this.#progress = withTarget(this.#progress, key, { ...counted, doubt });
+        const { reconcileAfterMs, dedupe } = connector.capabilities;
+        // Where a repeat does no harm there is nothing to wait for but the provider's recovery.
+        const delayMs =
+          dedupe.by === 'none' && reconcileAfterMs > 0
+            ? reconcileAfterMs
+            : backoffMs(before.calls, Math.random());
+        return { next: 'later', delayMs, reason: decision.reason, told };
+      }
+      case 'give-up': {
+        const { failureType, reason } = decision;
+        return { next: 'end', end: { isDone: false, failureType, reason }, told };
+      }
     }
   }
 
-  /** Before any new call: was the doubtful one taken? undefined: surely not, or the policy says to send again. */
-  async #settleDoubt(
-    connector: Connector,
-    client: ConnectorClient,
-    { to, key }: { to: Parameters<ConnectorClient['send']>[0]['to']; key: string },
-  ): Promise<SendReport | undefined> {
-    const { doubt } = this.#progress;
-    if (doubt === undefined) return undefined;
-    const { capabilities } = connector;
-    const { message } = this.#input;
-    const clear = () => {
-      const { doubt: _settled, ...rest } = this.#progress;
-      this.#progress = rest;
-      return undefined;
-    };
-    if (
-      capabilities.dedupe.by === 'key' &&
-      Date.now() - Date.parse(doubt.sentAt) < capabilities.dedupe.windowMs
-    )
-      return clear();
-
-    const reason: Reason = {
-      code: outcomeUnknown,
-      detail: 'the answer to a call was lost, and the provider could not say whether it took it',
-    };
-    if (client.reconcile !== undefined && doubt.asked < questions) {
-      const trustedFromMs = Date.parse(doubt.sentAt) + capabilities.reconcileAfterMs;
-      if (Date.now() < trustedFromMs)
-        return this.#later(undefined, trustedFromMs - Date.now(), reason);
-      const answer = await client.reconcile({
-        to,
-        deliveryKey: key,
-        sentAt: doubt.sentAt,
-        signal: Context.current().cancellationSignal,
-      });
-      if (answer.found === 'yes')
-        return this.#done({
-          outcome: 'reconciled',
-          ...(answer.providerId !== undefined && { providerId: answer.providerId }),
-        });
-      if (answer.found === 'no') return clear();
-      this.#progress = { ...this.#progress, doubt: { ...doubt, asked: doubt.asked + 1 } };
-      if (doubt.asked + 1 < questions)
-        return this.#later(
-          { outcome: 'reconciled', providerMessage: answer.detail },
-          backoffMs(doubt.asked + 3, Math.random()),
-          reason,
-        );
-    }
-    if (kindDefaults[message.kind].onAmbiguous === 'give-up')
-      return this.#giveUp(outcomeUnknown, reason);
-    if (this.#progress.calls >= capabilities.attemptBudget)
-      return this.#giveUp(attemptsExhausted, reason);
-    return clear();
-  }
-
-  #told(told: Told): Attempt {
-    return {
-      number: this.#progress.attempts + 1,
+  /** Numbers and times what was tried. */
+  #note(told: Told, step?: Step): void {
+    const attempt: Attempt = {
+      number: this.#progress.attempts + this.#told.length + 1,
       startedAt: this.#startedAt.toISOString(),
       durationMs: Date.now() - this.#startedAt.getTime(),
       accountId: this.#input.message.accountId,
       ...told,
+      ...(step?.next === 'later' && {
+        nextAttemptAt: new Date(Date.now() + step.delayMs).toISOString(),
+      }),
     };
+    this.#told.push(attempt);
   }
 
-  #log(attempt: Attempt | undefined, next: string): void {
+  #log(next: string): void {
     const { message } = this.#input;
     const { tenantId, channel, accountId } = message;
-    this.#deps.logger.info(
-      {
-        messageId: message.id,
-        tenantId,
-        channel,
-        accountId,
-        temporalAttempt: this.#attempt,
-        ...attempt,
-        next,
-      },
-      'delivery.attempted',
-    );
+    for (const attempt of this.#told.length > 0 ? this.#told : [undefined])
+      this.#deps.logger.info(
+        {
+          messageId: message.id,
+          tenantId,
+          channel,
+          accountId,
+          temporalAttempt: this.#attempt,
+          ...attempt,
+          next,
+        },
+        'delivery.attempted',
+      );
   }
 
-  #retrying(attempt: Attempt, reason: Reason, nextAttemptAt: string): Snapshot {
+  /** Tells of an attempt that is not the message's last one. */
+  #tellOf(attempt: Attempt, waiting?: Later): Promise<void> {
     const { message, redrive, leg, templateVersion } = this.#input;
-    return {
+    const snapshot: Snapshot = {
       ...snapshotBase(message),
-      status: 'retrying',
+      status: waiting === undefined ? 'sending' : 'retrying',
       redrive,
       sequence: sequences.attempt(leg, attempt.number),
       updatedAt: new Date().toISOString(),
       templateVersion,
-      attempts: this.#progress.calls,
-      reason,
-      nextAttemptAt,
+      attempts: callsOf(this.#progress),
+      ...(waiting !== undefined && {
+        reason: waiting.reason,
+        nextAttemptAt: new Date(Date.now() + waiting.delayMs).toISOString(),
+      }),
       attempt,
     };
+    return this.#deps.tell.attempt(snapshot);
   }
 
-  #done(told: Told): SendReport {
-    const attempt = this.#told(told);
-    this.#log(attempt, 'done');
-    return {
-      attempts: this.#progress.calls + (told.outcome === 'reconciled' ? 0 : 1),
-      attempt,
-      ...(told.providerId !== undefined && { providerId: told.providerId }),
-    };
+  /** Every address has come to its end: done when one of them has the message. */
+  async #conclude(): Promise<SendReport> {
+    const ends = Object.values(this.#progress.targets).flatMap(({ end }) => end ?? []);
+    const last = this.#told.at(-1);
+    for (const attempt of this.#told.slice(0, -1)) await this.#tellOf(attempt);
+    const done = ends.find((end) => end.isDone);
+    if (done !== undefined) {
+      this.#log('done');
+      return {
+        attempts: callsOf(this.#progress),
+        ...(last !== undefined && { attempt: last }),
+        ...(done.providerId !== undefined && { providerId: done.providerId }),
+      };
+    }
+    const failures = ends.filter((end) => !end.isDone);
+    // One that may have been sent is the honest answer for them all.
+    const failure = failures.find((end) => end.failureType === outcomeUnknown) ??
+      failures.at(-1) ?? {
+        failureType: 'recipient-invalid',
+        reason: {
+          code: 'no-device',
+          detail: 'this user has no device registered at this channel account',
+        },
+      };
+    return this.#giveUp(failure.failureType, failure.reason);
   }
 
-  /** Leaves the progress for the next attempt and has the server call again after `delayMs`. */
-  async #later(told: Told | undefined, delayMs: number, reason: Reason): Promise<never> {
+  /** Leaves the progress for the next attempt and has the server call again when the first address is due. */
+  async #later(waiting: readonly Later[]): Promise<never> {
+    const soonest = waiting.reduce((least, step) => (step.delayMs < least.delayMs ? step : least));
+    for (const attempt of this.#told) await this.#tellOf(attempt, soonest);
+    this.#log('retry');
+    const { reason, delayMs } = soonest;
+    this.#leave();
     const nextAttemptAt = new Date(Date.now() + delayMs).toISOString();
-    const attempt = told === undefined ? undefined : this.#told({ ...told, nextAttemptAt });
-    if (attempt !== undefined)
-      await this.#deps.tell.attempt(this.#retrying(attempt, reason, nextAttemptAt));
-    this.#log(attempt, 'retry');
-    this.#progress = {
-      ...this.#progress,
-      lastAttempt: this.#attempt,
-      attempts: this.#progress.attempts + (attempt === undefined ? 0 : 1),
-    };
-    Context.current().heartbeat(this.#progress);
     throw ApplicationFailure.create({
-      message: `${reason.code}${reason.detail === undefined ? '' : `: ${reason.detail}`}; next attempt at ${nextAttemptAt}`,
+      message: `${inWords(reason)}; next attempt at ${nextAttemptAt}`,
       type: reason.code,
       nextRetryDelay: Math.max(1, Math.round(delayMs)),
       category: ApplicationFailureCategory.BENIGN,
-      details: [{ attempts: this.#progress.calls, reason } satisfies SendReport],
+      details: [{ attempts: callsOf(this.#progress), reason } satisfies SendReport],
     });
   }
 
-  #giveUp(failureType: string, reason: Reason, told?: Told): never {
-    const attempt = told === undefined ? undefined : this.#told(told);
-    this.#log(attempt, 'give-up');
+  /** What the next attempt must know. */
+  #leave(): void {
+    this.#progress = {
+      ...this.#progress,
+      lastAttempt: this.#attempt,
+      attempts: this.#progress.attempts + this.#told.length,
+    };
+    Context.current().heartbeat(this.#progress);
+  }
+
+  #giveUp(failureType: string, reason: Reason): never {
+    const last = this.#told.at(-1);
+    this.#log('give-up');
     throw ApplicationFailure.create({
-      message: `${reason.code}${reason.detail === undefined ? '' : `: ${reason.detail}`}`,
+      message: inWords(reason),
       type: failureType,
       nonRetryable: true,
       category: ApplicationFailureCategory.BENIGN,
       details: [
         {
-          attempts: this.#progress.calls,
+          attempts: callsOf(this.#progress),
           reason,
-          ...(attempt !== undefined && { attempt }),
+          ...(last !== undefined && { attempt: last }),
         } satisfies SendReport,
       ],
     });
   }
 }
+
+const failed = (failureType: string, code: string, detail: string): Step => ({
+  next: 'end',
+  end: { isDone: false, failureType, reason: { code, detail } },
+});
+
+const inWords = ({ code, detail }: Reason) => (detail === undefined ? code : `${code}: ${detail}`);

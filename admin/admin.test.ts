@@ -25,12 +25,14 @@ let closedClients = 0;
 const connector: Connector = {
   name: 'sms-test',
   channel: 'sms',
+  addressKinds: ['phone'],
   capabilities: {
     dedupe: { by: 'none' },
     receipts: 'none',
     canReconcile: false,
     reconcileAfterMs: 0,
-    canRecall: false,
+    recallWithinMs: 0,
+    askReceiptsAfterMs: [],
     callTimeoutMs: 1000,
     attemptBudget: 3,
     recipientWindows: { otp: [], notice: [], marketing: [] },

@@ -24,7 +24,7 @@ await runProcess(logger, async (life) => {
   let isMigrated = false;
   const app = createAdminApp({
     store,
-    connectors: createConnectors({ allowPrivateProviders }),
+    connectors: createConnectors({ allowPrivateProviders, ...store.connectorState }),
     logger,
     metrics: createMetrics(),
     adminToken,

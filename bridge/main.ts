@@ -80,7 +80,10 @@ await runProcess(logger, async (life) => {
   life.add('pace', () => pace.stop());
   const openRequest = createOpenRequest(sealer);
   const render = createRender({
-    connectors: createConnectors({ allowPrivateProviders: config.allowPrivateProviders }),
+    connectors: createConnectors({
+      allowPrivateProviders: config.allowPrivateProviders,
+      ...store.connectorState,
+    }),
     hasAccount: async (accountId) => (await directory.account(accountId)) !== undefined,
     currentTemplate: (tenantId, name) => directory.lastTemplate(tenantId, name),
     openRequest,

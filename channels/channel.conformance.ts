@@ -21,6 +21,11 @@ const cases = [
   'accept-then-slow-body',
   'accept-then-html',
   'html-502',
+  'repeat',
+  'token-revoked',
+  'recall',
+  'batch',
+  'ask-receipts',
   'abort-before',
   'abort-during',
   'reconcile-yes',
@@ -69,19 +74,23 @@ export function testConnector<Target extends ConformanceTarget>(
       test(`${title}: ${sentence}`, reason === undefined ? {} : { skip: reason }, body);
     };
     let sent = 0;
+    const newKey = () => {
+      sent += 1;
+      return `msg_conformance${String(sent).padStart(15, '0')}.0.${'0'.repeat(16)}`;
+    };
     const send = async (request: {
       readonly account?: AccountAccess;
       readonly to?: To;
       readonly content?: unknown;
       readonly signal?: AbortSignal;
+      readonly deliveryKey?: string;
     }) => {
-      sent += 1;
-      const deliveryKey = `msg_conformance.0.${sent}`;
+      const deliveryKey = request.deliveryKey ?? newKey();
       const sentAt = new Date().toISOString();
       const to = request.to ?? target.newAddress();
       const outcome = await open(request.account ?? target.account).send({
         to,
-        content: request.content ?? target.content,
+        content: request.content ?? target.contentFor?.(deliveryKey) ?? target.content,
         deliveryKey,
         signal: request.signal ?? new AbortController().signal,
       });
@@ -154,6 +163,97 @@ export function testConnector<Target extends ConformanceTarget>(
         const limitMs = target.connector.capabilities.callTimeoutMs + 3000;
         assert.ok(Date.now() - startedAt < limitMs, 'took longer than callTimeoutMs');
       });
+    check('repeat', 'a repeated call reaches nobody a second time', async () => {
+      const { dedupe } = target.connector.capabilities;
+      assert.notEqual(dedupe.by, 'none', 'skip this case with a reason');
+      const first = await send({});
+      const again = await send({ to: first.to, deliveryKey: first.deliveryKey });
+      assert.equal(first.outcome.class, 'accepted');
+      assert.ok(['accepted', 'duplicate'].includes(again.outcome.class), again.outcome.class);
+      assert.equal(target.visibleCount(first.deliveryKey), 1);
+    });
+    test('capabilities agree with what the client can do', () => {
+      const { connector, receipts } = target;
+      const { capabilities } = connector;
+      const client = open(target.account);
+      assert.equal(client.reconcile !== undefined, capabilities.canReconcile);
+      assert.equal(client.recall !== undefined, capabilities.recallWithinMs > 0);
+      assert.equal(client.sendBatch !== undefined, capabilities.batch !== undefined);
+      assert.equal(client.askReceipts !== undefined, capabilities.askReceiptsAfterMs.length > 0);
+      assert.equal(receipts !== undefined, capabilities.receipts === 'push');
+      if (capabilities.receipts === 'push') assert.ok(connector.parseReceipts !== undefined);
+    });
+    check(
+      'token-revoked',
+      'fifty calls in flight with a stale token make one new one',
+      async () => {
+        const { tokens } = target;
+        assert.ok(tokens !== undefined, 'skip this case with a reason');
+        const client = open(target.account);
+        const sendAll = (count: number) =>
+          Promise.all(
+            Array.from({ length: count }, () => {
+              const deliveryKey = newKey();
+              const content = target.contentFor?.(deliveryKey) ?? target.content;
+              const { signal } = new AbortController();
+              return client.send({ to: target.newAddress(), content, deliveryKey, signal });
+            }),
+          );
+        await sendAll(1);
+        const before = tokens.fetched();
+        tokens.revoke();
+        const outcomes = await sendAll(50);
+        for (const outcome of outcomes)
+          assert.equal(outcome.class, 'accepted', JSON.stringify(outcome));
+        assert.equal(tokens.fetched(), before + 1);
+      },
+    );
+    check('recall', 'a recalled message is no longer to be seen, twice the same', async () => {
+      const { outcome, ...call } = await send({});
+      assert.equal(target.visibleCount(call.deliveryKey), 1);
+      const client = open(target.account);
+      const { signal } = new AbortController();
+      const providerId = outcome.class === 'accepted' ? outcome.providerId : undefined;
+      for (const _ of [1, 2]) {
+        const recalled = await client.recall?.({ ...call, providerId, signal });
+        assert.ok(recalled !== undefined && ['accepted', 'duplicate'].includes(recalled.class));
+        assert.equal(target.visibleCount(call.deliveryKey), 0);
+      }
+    });
+    check('batch', 'one call, an outcome for each; one bad address sinks nobody else', async () => {
+      const client = open(target.account);
+      const { batch } = target;
+      assert.ok(client.sendBatch !== undefined && batch !== undefined);
+      const shared = newKey();
+      const messages = [target.newAddress(), batch.badAddress, target.newAddress()].map((to) => {
+        const deliveryKey = newKey();
+        const isSame = target.connector.capabilities.batch?.content === 'same';
+        const content = target.contentFor?.(isSame ? shared : deliveryKey) ?? target.content;
+        return { to, deliveryKey, content };
+      });
+      const outcomes = await client.sendBatch(messages, new AbortController().signal);
+      assert.deepEqual(
+        outcomes.map((outcome) => outcome.class),
+        ['accepted', batch.outcome, 'accepted'],
+        JSON.stringify(outcomes),
+      );
+    });
+    check('ask-receipts', 'what the provider knows is told, and nothing of others', async () => {
+      const { outcome, ...call } = await send({});
+      await target.settle?.(call.deliveryKey);
+      const client = open(target.account);
+      const providerId = outcome.class === 'accepted' ? outcome.providerId : undefined;
+      const unknown = { ...call, deliveryKey: newKey(), providerId: '404404404' };
+      const told = await client.askReceipts?.(
+        [{ ...call, providerId }, unknown],
+        new AbortController().signal,
+      );
+      assert.equal(told?.length, 1, JSON.stringify(told));
+      const [receipt] = told ?? [];
+      assert.equal(receipt?.status, 'delivered');
+      assert.ok(receipt?.deliveryKey === call.deliveryKey || receipt?.providerId === providerId);
+      assert.ok(!Number.isNaN(Date.parse(receipt?.occurredAt ?? '')));
+    });
     check('abort-before', 'an aborted signal sends nothing and is transient', async () => {
       const { outcome, deliveryKey } = await send({ signal: AbortSignal.abort() });
       assert.equal(outcome.class, 'transient');
@@ -163,7 +263,14 @@ export function testConnector<Target extends ConformanceTarget>(
       const to = target.newAddress();
       target.inject('accept-then-hang', to);
       const startedAt = Date.now();
-      const { outcome } = await send({ to, signal: AbortSignal.timeout(500) });
+      const deliveryKey = newKey();
+      const controller = new AbortController();
+      const sending = send({ to, deliveryKey, signal: controller.signal });
+      const { callTimeoutMs } = target.connector.capabilities;
+      while (target.acceptedCount(deliveryKey) === 0 && Date.now() < startedAt + callTimeoutMs)
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      controller.abort();
+      const { outcome } = await sending;
       assert.equal(outcome.class, 'ambiguous');
       assert.ok(Date.now() - startedAt < target.connector.capabilities.callTimeoutMs);
     });

@@ -23,11 +23,26 @@ export interface ConformanceTarget {
   readonly unreachableAccount: AccountAccess;
   /** Rendered content that the provider takes. */
   readonly content: Readonly<Record<string, unknown>>;
+  /** The same with the delivery key in its text: where the protocol itself has no place for one. */
+  contentFor?(deliveryKey: string): Readonly<Record<string, unknown>>;
   /** An address that was not used before. */
   newAddress(): To;
   inject(fault: ConformanceFault, to: To): void;
   /** How many messages the provider took under this delivery key. */
   acceptedCount(deliveryKey: string): number;
+  /** How many messages with this delivery key a person can see now. */
+  visibleCount(deliveryKey: string): number;
+  /** Where the provider gives out tokens. */
+  readonly tokens?: {
+    /** Makes every token that was given out stale, from now on. */
+    revoke(): void;
+    /** How many tokens were asked for so far. */
+    fetched(): number;
+  };
+  /** Where the client has `sendBatch`: an address that the provider refuses, and what comes of it within a batch. */
+  readonly batch?: { readonly badAddress: To; readonly outcome: OutcomeClass };
+  /** Where the client has `askReceipts`: makes the provider know what became of this message. */
+  settle?(deliveryKey: string): void | Promise<void>;
   /** Receipt pushes as they come over the wire; absent where `receipts` is none. */
   readonly receipts?: {
     /** The push that tells of this delivery, once the provider sends it. */

@@ -3,7 +3,7 @@
  * nothing of a provider beyond this file.
  */
 import type { TSchema } from 'typebox';
-import type { To } from './message.ts';
+import type { AddressKind, To } from './message.ts';
 import type { ReconcileOutcome, SendOutcome } from './outcome.ts';
 import type { Receipt } from './result.ts';
 
@@ -15,13 +15,31 @@ export interface RecipientWindow {
 
 /** Capabilities are data: the engine plans from them. Times in milliseconds. */
 export interface ChannelCapabilities {
-  /** How the provider recognises a repeated call; none: only reconciliation protects from a second message. */
-  readonly dedupe: { readonly by: 'none' } | { readonly by: 'key'; readonly windowMs: number };
+  /**
+   * What a repeated call does. key: the provider knows it again for `windowMs`, nobody gets a second message; overwrite:
+   * the second replaces the first on the device; none: only reconciliation protects from a second message.
+   */
+  readonly dedupe:
+    | { readonly by: 'none' }
+    | { readonly by: 'key'; readonly windowMs: number }
+    | { readonly by: 'overwrite' };
+  /** push: the provider calls us; pull: we ask (`askReceipts`), after each of `askReceiptsAfterMs`; none: sent is all we learn. */
+  /** For people: under which condition a repeat does no harm, where there is one. */
+  readonly caveat?: string;
   readonly receipts: 'push' | 'pull' | 'none';
+  /** When to ask for a receipt that has not come, counted from the send; where the client has `askReceipts`. */
+  readonly askReceiptsAfterMs: readonly number[];
   readonly canReconcile: boolean;
   /** How long after a lost answer the provider's books can be trusted. */
   readonly reconcileAfterMs: number;
-  readonly canRecall: boolean;
+  /** How long after the send the provider takes a message back; 0: it cannot. */
+  readonly recallWithinMs: number;
+  /** The provider's own call for many messages, where it has one that is cheaper. */
+  readonly batch?: {
+    readonly maxMessages: number;
+    /** same: one content for all recipients of a call. */
+    readonly content: 'same' | 'any';
+  };
   /** One call's limit; the activity's timeout is this and a margin. */
   readonly callTimeoutMs: number;
   /** Concluded calls that are spent on one message at most. */
@@ -53,6 +71,21 @@ export interface SendRequest<Content = unknown> {
   readonly signal: AbortSignal;
 }
 
+/** What a provider said of a message it was asked about. */
+export type AskedReceipt = Omit<
+  Receipt,
+  'version' | 'connector' | 'accountId' | 'tenantId' | 'receivedAt'
+>;
+
+/** A sent message whose receipt has not come. */
+export interface SentMessage {
+  readonly to: To;
+  readonly deliveryKey: string;
+  readonly providerId: string | undefined;
+  /** ISO time. */
+  readonly sentAt: string;
+}
+
 /** A connector's live client for one account; holds connections, is closed when the account changes. */
 export interface ConnectorClient<Content = unknown> {
   /** One attempt, no retries of its own (a stale token is renewed once). Never throws for what a provider or network does. */
@@ -64,6 +97,21 @@ export interface ConnectorClient<Content = unknown> {
     sentAt: string;
     signal: AbortSignal;
   }): Promise<ReconcileOutcome>;
+  /** Asks what became of sent messages; tells of those that the provider has news of. Errors: thrown, asked again later. */
+  askReceipts?(
+    messages: readonly SentMessage[],
+    signal: AbortSignal,
+  ): Promise<readonly AskedReceipt[]>;
+  /** Takes a sent message back, within `recallWithinMs`. accepted: nobody sees it any more, or as far as the provider can. */
+  recall?(message: SentMessage & { readonly signal: AbortSignal }): Promise<SendOutcome>;
+  /**
+   * One provider call for several messages, at most `capabilities.batch.maxMessages`, no address twice.
+   * One outcome for each, in order. Never throws for what a provider or network does.
+   */
+  sendBatch?(
+    messages: readonly Omit<SendRequest<Content>, 'signal'>[],
+    signal: AbortSignal,
+  ): Promise<readonly SendOutcome[]>;
   /** A harmless authenticated call: does this account work? */
   verify(signal: AbortSignal): Promise<SendOutcome>;
   close(): Promise<void>;
@@ -77,14 +125,24 @@ export interface ReceiptRequest {
   readonly body: Uint8Array;
 }
 
+/** A person's own word on messages of this channel: a reply TD, an unsubscription, a follower who left. */
+export interface OptOut {
+  readonly to: To;
+  readonly isOut: boolean;
+  /** ISO time. */
+  readonly occurredAt: string;
+  /** What they did, in a word: `reply-td`, `unsubscribe`. */
+  readonly how: string;
+}
+
 /** What a receipt call came to: receipts to publish, and the acknowledgement the provider expects once they are stored. */
 export type ReceiptParse =
   | {
       readonly result: 'receipts';
-      readonly receipts: readonly Omit<
-        Receipt,
-        'version' | 'connector' | 'accountId' | 'tenantId' | 'receivedAt'
-      >[];
+      /** May be empty: a check of the address, news that concern no message. */
+      readonly receipts: readonly AskedReceipt[];
+      /** People who said that they want no more, or want it again. */
+      readonly optOuts?: readonly OptOut[];
       readonly reply: {
         readonly status: number;
         readonly contentType: string;
@@ -99,9 +157,13 @@ export type ReceiptParse =
     };
 
 export interface Connector {
-  /** `<channel>-<provider>`: the folder's name. */
+  /** `<channel>-<provider>`. */
   readonly name: string;
   readonly channel: string;
+  /** Kinds of address it takes; `userId` where there is a device registry or an inbox. */
+  readonly addressKinds: readonly AddressKind[];
+  /** A `userId` means all devices the user has registered for this connector: the client gets each device's `deviceToken`. */
+  readonly hasDevices?: true;
   readonly capabilities: ChannelCapabilities;
   readonly settingsSchema: TSchema;
   readonly secretsSchema: TSchema;
@@ -109,8 +171,34 @@ export interface Connector {
   readonly contentSchema: TSchema;
   /** What people would read, from rendered content: for search and preview. */
   contentText(content: unknown): string;
-  /** Says what about an address this channel cannot serve, or undefined. */
-  addressFault(to: To): string | undefined;
+  /** Says what about an address of its kinds this account cannot serve, or undefined. */
+  addressFault(to: To, settings: unknown): string | undefined;
   createClient(account: AccountAccess): ConnectorClient;
   parseReceipts?(request: ReceiptRequest, account: AccountAccess): ReceiptParse;
+}
+
+/** A token as the provider gave it. */
+export interface FetchedToken {
+  readonly token: string;
+  /** How long it may be used; renewed some time before. */
+  readonly expiresInMs: number;
+}
+
+/**
+ * Provider tokens, shared by all processes: fetched by one of them at a time, kept sealed.
+ * `name` tells tokens of one account apart and holds a hash of the credentials, so that a new secret means a new token.
+ */
+export interface ProviderTokens {
+  /**
+   * The current token; `fetch` is called when there is none, by one caller over all processes where the store answers.
+   * Errors: what `fetch` throws; callers that waited for it get the same error.
+   */
+  current(key: TokenKey, fetch: () => Promise<FetchedToken>): Promise<string>;
+  /** Forgets the token if it is still this one: of many calls that failed with it only the first makes a new one. */
+  expire(key: TokenKey, failed: string): Promise<void>;
+}
+
+export interface TokenKey {
+  readonly accountId: string;
+  readonly name: string;
 }

@@ -31,11 +31,113 @@ export const PhoneSchema = Type.String({
   examples: ['13900001111'],
 });
 
-export const ToSchema = Type.Object(
-  { phone: PhoneSchema },
-  { additionalProperties: false, description: 'One recipient, by address.' },
+/**
+ * The kinds of address a message can be sent to, one of them each. `isPersonal`: masked wherever it is shown.
+ * A new kind is one line here; ingest, search and masking follow it.
+ */
+export const addressKinds = {
+  phone: { isPersonal: true, schema: PhoneSchema },
+  email: {
+    isPersonal: true,
+    schema: Type.String({
+      maxLength: 254,
+      // One @, no spaces, no quotes or angle brackets, a dot in the domain: what SMTP servers in use take.
+      pattern: '^[^\\s@<>()\\[\\]",;:\\\\]{1,64}@[A-Za-z0-9-]{1,63}(\\.[A-Za-z0-9-]{1,63})+$',
+      description: 'Mail address.',
+      examples: ['li.lei@example.com'],
+    }),
+  },
+  openid: {
+    isPersonal: true,
+    schema: Type.String({
+      pattern: '^[A-Za-z0-9_-]{16,64}$',
+      description: 'WeChat openid: a person as one official account or mini-program knows them.',
+      examples: ['oABCD0123456789abcdefghijklm'],
+    }),
+  },
+  userId: {
+    isPersonal: true,
+    schema: Type.String({
+      pattern: '^[A-Za-z0-9][A-Za-z0-9._@:-]{0,127}$',
+      description:
+        'Your own id of a person: the owner of an inbox, and of the devices registered for push.',
+      examples: ['u-1001'],
+    }),
+  },
+  deviceToken: {
+    isPersonal: true,
+    schema: Type.String({
+      pattern: '^[A-Za-z0-9:_+/=.-]{8,1024}$',
+      description:
+        "One device: the push service's token or registration id. Better: register it and send to userId.",
+    }),
+  },
+  wecomUserId: {
+    isPersonal: true,
+    schema: Type.String({
+      pattern: '^[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}$',
+      description: 'Member of a WeCom corporation.',
+      examples: ['zhangsan'],
+    }),
+  },
+  externalUserId: {
+    isPersonal: true,
+    schema: Type.String({
+      pattern: '^[A-Za-z0-9_-]{8,64}$',
+      description: 'Customer (external contact) of a WeCom corporation.',
+      examples: ['woAJ2GCAAAXtWyujaWJHDDGi0mACH71w'],
+    }),
+  },
+  group: {
+    isPersonal: false,
+    schema: Type.String({
+      pattern: '^[a-z0-9][a-z0-9._-]{0,63}$',
+      description: "A group chat: the name of its robot in the channel account's secrets.",
+      examples: ['ops'],
+    }),
+  },
+  endpoint: {
+    isPersonal: false,
+    schema: Type.String({
+      pattern: '^[a-z0-9][a-z0-9._-]{0,63}$',
+      description: 'A webhook endpoint: its name in the channel account.',
+      examples: ['orders'],
+    }),
+  },
+} as const;
+export type AddressKind = keyof typeof addressKinds;
+
+/** One recipient: exactly one address. */
+export type To = {
+  [Kind in AddressKind]: { readonly [K in Kind]: string };
+}[AddressKind];
+
+export const ToSchema = Type.Unsafe<To>(
+  Type.Object(
+    Object.fromEntries(
+      Object.entries(addressKinds).map(([kind, { schema }]) => [kind, Type.Optional(schema)]),
+    ),
+    {
+      additionalProperties: false,
+      minProperties: 1,
+      maxProperties: 1,
+      description: 'One recipient: exactly one of these addresses, of the kind its channel takes.',
+      examples: [{ phone: '13900001111' }],
+    },
+  ),
 );
-export type To = Static<typeof ToSchema>;
+
+/** Kind and value of the one address. Errors: none, for a `To` that was validated. */
+export function addressOf(to: To): { readonly kind: AddressKind; readonly value: string } {
+  const [entry] = Object.entries(to) as [AddressKind, string][];
+  if (entry === undefined) throw new Error('a recipient without an address');
+  return { kind: entry[0], value: entry[1] };
+}
+
+/** The address, where it is of this kind. */
+export function addressAs(kind: AddressKind, to: To): string | undefined {
+  return (to as Partial<Record<AddressKind, string>>)[kind];
+}
 
 export const VariablesSchema = Type.Record(
   Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_]{0,63}$' }),
@@ -63,8 +165,9 @@ export const PostMessageSchema = Type.Object(
     variables: Type.Optional(VariablesSchema),
     channel: Type.Optional(
       Type.String({
-        pattern: '^[a-z]{2,20}$',
-        description: "Wanted channel; default: the template's first one.",
+        pattern: '^[a-z]{2,20}(-[a-z0-9-]{2,40})?$',
+        description:
+          "Wanted channel (push) or connector (push-apns); default: the template's first one that takes the address.",
         examples: ['sms'],
       }),
     ),

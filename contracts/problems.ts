@@ -30,7 +30,7 @@ export const problems = {
 
 export type ProblemCode = keyof typeof problems;
 
-/** One faulty place in the input. `pointer`: JSON Pointer into the body, or `query/<name>`, `header/<name>`. */
+/** One faulty place in the input. `pointer`: JSON Pointer into the body, or `query/<name>`, `header/<name>`, `path/<name>`. */
 export interface FieldFault {
   readonly pointer: string;
   readonly detail: string;

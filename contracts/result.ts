@@ -117,6 +117,23 @@ export const ReceiptSchema = Type.Object({
 });
 export type Receipt = Static<typeof ReceiptSchema>;
 
+/**
+ * Carried by: ingest → receipts topic → jobs. A person said through a channel that they want no more, or want it again;
+ * the recipient as a keyed hash.
+ */
+export const OptOutNoticeSchema = Type.Object({
+  version: Type.Literal(1),
+  type: Type.Literal('opt-out'),
+  tenantId: Type.String(),
+  accountId: Type.String(),
+  channel: Type.String(),
+  recipientHash: Type.String(),
+  isOut: Type.Boolean(),
+  how: Type.String(),
+  occurredAt: Type.String(),
+});
+export type OptOutNotice = Static<typeof OptOutNoticeSchema>;
+
 /** What is parked because nobody can process it; kept with its reason, never dropped silently. */
 export const ParkedSchema = Type.Object({
   version: Type.Literal(1),

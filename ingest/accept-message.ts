@@ -2,10 +2,12 @@
 import type { Connector } from '../contracts/channel.ts';
 import {
   acceptedMessageVersion,
+  addressOf,
   kindDefaults,
   type AcceptedMessage,
   type PostMessage,
   type SealedRequest,
+  type To,
 } from '../contracts/message.ts';
 import { problem } from '../contracts/problems.ts';
 import type { Account, Template } from '../contracts/template.ts';
@@ -96,8 +98,9 @@ async function prepare(
   const { connector, account } = chooseAccount(deps.connectors, await deps.accountsOf(tenantId), {
     template,
     channel: post.channel,
+    to: post.to,
   });
-  const addressFault = connector.addressFault(post.to);
+  const addressFault = connector.addressFault(post.to, account.settings);
   if (addressFault !== undefined)
     throw problem('recipient-unsuitable', {
       detail: addressFault,
@@ -137,30 +140,41 @@ async function prepare(
   };
 }
 
-/** The first of the template's connectors that the tenant has an account for; one that is not stopped goes first. */
+/**
+ * The first of the template's connectors that takes such an address and that the tenant has an account for; one that is
+ * not stopped goes first.
+ */
 function chooseAccount(
   connectors: AcceptDeps['connectors'],
   accounts: readonly Account[],
-  { template, channel }: { template: Template; channel: string | undefined },
+  { template, channel, to }: { template: Template; channel: string | undefined; to: To },
 ): { connector: Connector; account: Account } {
   const offered = Object.keys(template.contents)
     .map((name) => connectors.get(name))
     .filter((connector) => connector !== undefined);
   const wanted = offered.filter(
-    (connector) => channel === undefined || connector.channel === channel,
+    ({ name, channel: its }) => channel === undefined || its === channel || name === channel,
   );
   if (wanted.length === 0) {
-    const detail = `template "${template.name}" has content for ${offered.map((connector) => connector.channel).join(', ')}`;
+    const channels = [...new Set(offered.map((connector) => connector.channel))].join(', ');
+    const detail = `template "${template.name}" has content for ${channels}`;
     throw problem('channel-unavailable', { detail, errors: [{ pointer: '/channel', detail }] });
   }
-  const candidates = wanted.flatMap((connector) =>
+  const { kind } = addressOf(to);
+  const reaching = wanted.filter(({ addressKinds }) => addressKinds.includes(kind));
+  if (reaching.length === 0) {
+    const kinds = [...new Set(wanted.flatMap(({ addressKinds }) => addressKinds))].join(' or ');
+    const detail = `an address of kind ${kind} does not fit; template "${template.name}" reaches people by ${kinds}`;
+    throw problem('recipient-unsuitable', { detail, errors: [{ pointer: '/to', detail }] });
+  }
+  const candidates = reaching.flatMap((connector) =>
     accounts
       .filter((account) => account.connector === connector.name)
       .map((account) => ({ connector, account })),
   );
   const chosen = candidates.find(({ account }) => !account.isStopped) ?? candidates[0];
   if (chosen === undefined) {
-    const detail = `no channel account for ${wanted.map((connector) => connector.name).join(' or ')} exists; an administrator adds one`;
+    const detail = `no channel account for ${reaching.map((connector) => connector.name).join(' or ')} exists; an administrator adds one`;
     throw problem('channel-unavailable', { detail, errors: [{ pointer: '/channel', detail }] });
   }
   return chosen;

@@ -18,6 +18,11 @@ import { createDirectory, createStore } from '../store/index.ts';
 import { createMessageIndex } from '../store/message-index.ts';
 import { checkVariables } from '../templates/index.ts';
 import { acceptMessage } from './accept-message.ts';
+import { deviceRoutes } from './devices.ts';
+import { createEventStreams } from './inbox/event-streams.ts';
+import { createTellRead } from './inbox/read-receipts.ts';
+import { inboxRoutes } from './inbox/routes.ts';
+import { createUserTokens } from './inbox/user-tokens.ts';
 import { getMessageStatus } from './get-message-status.ts';
 import { createReceiveReceipt } from './receive-receipt.ts';
 import { hashRecipient } from './recipient.ts';
@@ -34,10 +39,9 @@ await runProcess(logger, async (life) => {
   const sealer = createSealer(config.masterKeys);
   const metrics = createMetrics();
   const ids = createMessageIds(sealer);
-  const connectors = createConnectors({ allowPrivateProviders: config.allowPrivateProviders });
-
-  const { mysqlUrl, slots } = config;
+  const { mysqlUrl, slots, allowPrivateProviders } = config;
   const store = createStore({ mysqlUrl, sealer, slots, logger });
+  const connectors = createConnectors({ allowPrivateProviders, ...store.connectorState });
   life.add('store', () => store.close());
   // Not waited for: without MySQL callers get a problem rather than no answer, and /readyz says what is missing.
   const directory = createDirectory({ store, logger });
@@ -70,10 +74,43 @@ await runProcess(logger, async (life) => {
     accountsOf: (tenantId: string) => directory.accountsOf(tenantId),
     checkVariables,
   };
-  const search = searchRoute({
+  const search = searchRoute<Caller>({
     index,
-    hashRecipient: (tenantId, phone) => hashRecipient(sealer, tenantId, { phone }),
+    hashRecipient: (tenantId, to) => hashRecipient(sealer, tenantId, to),
   });
+  const devices = deviceRoutes<Caller>({
+    devices: store.devices,
+    connectors,
+    accountsOf: (tenantId) => directory.accountsOf(tenantId),
+  });
+  const callerOfKey = async ({ authorization }: Readonly<Record<string, string | undefined>>) => {
+    const key = /^Bearer (\S{20,200})$/.exec(authorization ?? '')?.[1];
+    const caller = key === undefined ? undefined : await directory.findCaller(key);
+    if (caller === undefined)
+      throw problem('unauthorized', {
+        detail: 'Send an API key that is not revoked: Authorization: Bearer mck_…',
+      });
+    return caller;
+  };
+  const { inbox } = store;
+  const streams = createEventStreams({ inbox, logger, metrics });
+  const others = [
+    search,
+    ...devices,
+    ...inboxRoutes({
+      inbox,
+      streams,
+      tokens: createUserTokens(sealer),
+      callerOfKey,
+      tellRead: createTellRead({
+        publisher,
+        park: (receipt) => store.parkedReceipts.park(receipt, Date.now()),
+        names,
+        logger,
+        metrics,
+      }),
+    }),
+  ];
   const asking = {
     ids,
     logger,
@@ -93,6 +130,7 @@ await runProcess(logger, async (life) => {
         ? undefined
         : { connector: account.connector, access };
     },
+    hashRecipient: (tenantId, to) => hashRecipient(sealer, tenantId, to),
     publisher,
     names,
     logger,
@@ -104,25 +142,19 @@ await runProcess(logger, async (life) => {
       accept: (request) => acceptMessage(accepting, request),
       status: (request) => getMessageStatus(asking, request),
       receipt: receiveReceipt,
-      search,
+      others,
     }),
-    authenticate: async ({ authorization }) => {
-      const key = /^Bearer (\S{20,200})$/.exec(authorization ?? '')?.[1];
-      const caller = key === undefined ? undefined : await directory.findCaller(key);
-      if (caller === undefined)
-        throw problem('unauthorized', {
-          detail: 'Send an API key that is not revoked: Authorization: Bearer mck_…',
-        });
-      return caller;
-    },
+    authenticate: callerOfKey,
     logger,
     metrics,
     notReady: () => [...new Set([...waitingFor, ...(directory.isStale() ? ['MySQL'] : [])])],
-    openapi: ingestOpenapi(search),
+    openapi: ingestOpenapi(others),
     docsPage: createDocsPage('Message Center API'),
   });
   const server = await listen(app, config.host, config.ingestPort);
   life.add('http', () => server.close());
+  // Stopped before http, which waits for answers under way: a stream is one that never ends by itself.
+  life.add('inbox streams', () => streams.close());
   logger.info({ port: server.port }, 'ingest.listening');
 
   await untilReady('MySQL', logger, () => store.ping());

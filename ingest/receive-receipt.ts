@@ -1,7 +1,8 @@
 /** A provider's receipt call: verified and parsed by the connector, stored on the receipts topic, then acknowledged. */
 import type { AccountAccess, Connector, ReceiptRequest } from '../contracts/channel.ts';
 import { problem } from '../contracts/problems.ts';
-import type { Receipt } from '../contracts/result.ts';
+import type { To } from '../contracts/message.ts';
+import type { OptOutNotice, Receipt } from '../contracts/result.ts';
 import type { Names } from '../contracts/topics.ts';
 import type { Reply } from '../platform/http.ts';
 import type { Logger } from '../platform/logger.ts';
@@ -13,6 +14,7 @@ export interface ReceiptDeps {
   readonly account: (
     accountId: string,
   ) => Promise<{ connector: string; access: AccountAccess } | undefined>;
+  readonly hashRecipient: (tenantId: string, to: To) => string;
   readonly publisher: Publisher;
   readonly names: Names;
   readonly logger: Logger;
@@ -53,26 +55,41 @@ export function createReceiveReceipt(deps: ReceiptDeps) {
     }
     const receivedAt = new Date().toISOString();
     const { tenantId } = found.access;
+    const receipts = parsed.receipts.map((entry): Receipt => ({
+      version: 1,
+      connector: connectorName,
+      accountId,
+      tenantId,
+      receivedAt,
+      ...entry,
+    }));
+    const optOuts = (parsed.optOuts ?? []).map(({ to, isOut, how, occurredAt }): OptOutNotice => ({
+      version: 1,
+      type: 'opt-out',
+      tenantId,
+      accountId,
+      channel: connector.channel,
+      recipientHash: deps.hashRecipient(tenantId, to),
+      isOut,
+      how,
+      occurredAt,
+    }));
+    const keyed = [
+      ...receipts.map((value) => ({
+        key: value.deliveryKey ?? value.providerId ?? accountId,
+        value,
+      })),
+      ...optOuts.map((value) => ({ key: value.recipientHash, value })),
+    ];
     try {
       await Promise.all(
-        parsed.receipts.map((entry) => {
-          const receipt: Receipt = {
-            version: 1,
-            connector: connectorName,
-            accountId,
-            tenantId,
-            receivedAt,
-            ...entry,
-          };
-          return deps.publisher.publish(
+        keyed.map(({ key, value }) =>
+          deps.publisher.publish(
             deps.names.receipts,
-            {
-              key: receipt.deliveryKey ?? receipt.providerId ?? accountId,
-              body: JSON.stringify(receipt),
-            },
+            { key, body: JSON.stringify(value) },
             { deadlineMs: 3000 },
-          );
-        }),
+          ),
+        ),
       );
     } catch (error) {
       if (!(error instanceof PublishError)) throw error;
@@ -85,6 +102,8 @@ export function createReceiveReceipt(deps: ReceiptDeps) {
       });
     }
     received.inc({ connector: connectorName, result: 'stored' }, parsed.receipts.length);
+    if (optOuts.length > 0)
+      received.inc({ connector: connectorName, result: 'opt-out' }, optOuts.length);
     deps.logger.info(
       { connector: connectorName, accountId, count: parsed.receipts.length },
       'receipt.stored',

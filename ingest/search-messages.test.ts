@@ -9,6 +9,7 @@ import { createValidator } from '../platform/validate.ts';
 import { createMessageIndex } from '../store/message-index.ts';
 import { sampleSnapshot } from '../tests/message-samples.ts';
 import { freshPrefix, testElasticsearchUrl } from '../tests/stack.ts';
+import { addressOf } from '../contracts/message.ts';
 import { MessagePageSchema, searchRoute } from './search-messages.ts';
 
 const names = createNames(freshPrefix());
@@ -31,7 +32,9 @@ before(async () => {
   await index.writeEvents([mine, theirs]);
   await client.indices.refresh({ index: names.messageIndices });
   const app = createApp({
-    routes: [searchRoute({ index, hashRecipient: (tenantId, to) => `${tenantId}/${to}` })],
+    routes: [
+      searchRoute({ index, hashRecipient: (tenantId, to) => `${tenantId}/${addressOf(to).value}` }),
+    ],
     authenticate: async (headers) => ({ tenantId: headers['authorization'] ?? '' }),
     logger,
     metrics: createMetrics(),

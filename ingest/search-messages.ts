@@ -1,17 +1,18 @@
 /** `GET /v1/messages`: a tenant's messages, newest first, as the index shows them about a second after they change. */
 import { Type, type Static } from 'typebox';
-import { PhoneSchema } from '../contracts/message.ts';
+import { addressKinds, type AddressKind, type To } from '../contracts/message.ts';
 import { problem } from '../contracts/problems.ts';
 import { statuses } from '../contracts/status.ts';
 import { priorities } from '../contracts/topics.ts';
 import { route, type Route } from '../platform/http.ts';
+import { createValidator, type Validator } from '../platform/validate.ts';
 import type { MessageIndex } from '../store/message-index.ts';
 import { publicMessage, PublicMessageSchema } from './public-message.ts';
 
 export interface SearchDeps {
   readonly index: Pick<MessageIndex, 'search'>;
-  /** Keyed hash of a phone number in any of its spellings, as messages of the tenant carry it. */
-  readonly hashRecipient: (tenantId: string, to: string) => string;
+  /** Keyed hash of an address in any of its spellings, as messages of the tenant carry it. */
+  readonly hashRecipient: (tenantId: string, to: To) => string;
 }
 
 const defaultLimit = 20;
@@ -26,11 +27,21 @@ const optionalTime = (description: string) =>
 const QuerySchema = Type.Object(
   {
     status: Type.Optional(Type.Enum([...statuses], { description: 'Where the message stands.' })),
-    channel: optionalText('Channel: sms.', 64),
+    channel: optionalText('Channel: sms, push, email.', 64),
     template: optionalText("The template's name.", 64),
     account: optionalText('Id of the channel account.', 64),
     priority: Type.Optional(Type.Enum([...priorities], { description: 'Lane.' })),
-    to: Type.Optional(PhoneSchema),
+    to: Type.Optional(
+      Type.String({
+        maxLength: 1100,
+        description: 'A whole address: a phone number, or kind:value for any other.',
+        examples: [
+          '13900001111',
+          'email:li.lei@example.com',
+          'openid:oABCD0123456789abcdefghijklm',
+        ],
+      }),
+    ),
     reason: optionalText('Code of the reason: expired.', 64),
     metadata: Type.Optional(
       Type.String({
@@ -78,7 +89,7 @@ export function searchRoute<Caller extends { readonly tenantId: string }>(
     operationId: 'searchMessages',
     summary: 'Search messages',
     description:
-      'Newest first by the time of acceptance. All parameters given must match; `to` is the whole phone number, its plus sign written %2B. A change is seen here about a second later; GET /v1/messages/{id} is always current.',
+      'Newest first by the time of acceptance. All parameters given must match; `to` is a whole address: a phone number, its plus sign written %2B, or `email:…`, `openid:…`, `userId:…` and so on. A change is seen here about a second later; GET /v1/messages/{id} is always current.',
     tag: 'messages',
     query: QuerySchema,
     responses: { 200: { description: 'A page of messages.', schema: MessagePageSchema } },
@@ -103,12 +114,32 @@ function toSearch(deps: SearchDeps, tenantId: string, query: Static<typeof Query
     tenantId,
     ...same,
     accountId: account,
-    recipientHash: to === undefined ? undefined : deps.hashRecipient(tenantId, to),
+    recipientHash: to === undefined ? undefined : deps.hashRecipient(tenantId, readAddress(to)),
     metadata: metadata === undefined ? undefined : splitPair(metadata),
     from,
     until,
     limit,
   };
+}
+
+const addressValidators = Object.fromEntries(
+  Object.entries(addressKinds).map(([kind, { schema }]) => [kind, createValidator(schema)]),
+) as Record<AddressKind, Validator<string>>;
+
+function readAddress(text: string): To {
+  const [, kind = 'phone', value = text] = /^([a-zA-Z]+):(.*)$/s.exec(text) ?? [];
+  const validator = Object.hasOwn(addressValidators, kind)
+    ? addressValidators[kind as AddressKind]
+    : undefined;
+  const detail =
+    validator === undefined
+      ? `must be a phone number, or begin with one of ${Object.keys(addressKinds).join(', ')} and a colon`
+      : validator.faults(value)[0]?.detail;
+  if (detail === undefined) return { [kind]: value } as To;
+  throw problem('validation-failed', {
+    detail: `query/to ${detail}`,
+    errors: [{ pointer: 'query/to', detail }],
+  });
 }
 
 /** Keys have no colon, values may. */

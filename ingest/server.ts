@@ -14,12 +14,13 @@ import { createOpenapi } from '../platform/openapi.ts';
 import { createValidator } from '../platform/validate.ts';
 import type { AcceptRequest } from './accept-message.ts';
 import type { MessageStatus } from './get-message-status.ts';
+import type { InboxCaller } from './inbox/authenticate.ts';
 import { PublicMessageSchema } from './public-message.ts';
 import type { ReceiptRequest } from '../contracts/channel.ts';
 
-export interface Caller {
-  readonly tenantId: string;
-  readonly keyId: string;
+export interface Caller extends InboxCaller {
+  /** Of the API key; a person with a user token has none. */
+  readonly keyId?: string;
 }
 
 /** What the routes do; main.ts wires it. */
@@ -31,7 +32,8 @@ export interface IngestActions {
     accountId: string,
     request: ReceiptRequest,
   ) => Promise<Reply>;
-  readonly search: Route<Caller>;
+  /** Routes that bring their own file: search, devices, the inbox. */
+  readonly others: readonly Route<Caller>[];
 }
 
 const AcceptedSchema = Type.Object({
@@ -130,7 +132,7 @@ export function ingestRoutes(actions: IngestActions): Route<Caller>[] {
       problems: acceptProblems,
       handle: async (input) => acceptBatch(actions, input),
     }),
-    actions.search,
+    ...actions.others,
     route<Caller>({
       method: 'get',
       path: '/v1/messages/:id',
@@ -269,16 +271,17 @@ function faultsOf(value: unknown): FieldFault[] {
 }
 
 /** The OpenAPI document of ingest; needs no server. */
-export function ingestOpenapi(search: Route<Caller>): Record<string, unknown> {
+export function ingestOpenapi(others: readonly Route<Caller>[]): Record<string, unknown> {
   const none = () => Promise.reject(new Error('only the document is made'));
-  const routes = ingestRoutes({ accept: none, status: none, receipt: none, search });
+  const routes = ingestRoutes({ accept: none, status: none, receipt: none, others });
   return createOpenapi(
     {
       title: 'Message Center',
       description:
         'Send messages to people through one place, and know at any time where each one is.',
       version: '1',
-      keyDescription: 'API key of a service: `mck_…`.',
+      keyDescription:
+        'API key of a service: `mck_…`; for a person at their own inbox, a user token: `mcu_…`.',
     },
     routes,
   );

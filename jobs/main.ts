@@ -1,5 +1,7 @@
-/** Process: work beside the way of a message. Limits controller, receipt matching. */
+/** Process: work beside the way of a message. Limits controller, receipts matched and asked for, housekeeping. */
 import { randomUUID } from 'node:crypto';
+import { createConnectors } from '../channels/registry.ts';
+import type { SealedRequest } from '../contracts/message.ts';
 import { createNames } from '../contracts/topics.ts';
 import { loadConfig, redactedConfig } from '../platform/config.ts';
 import { createElasticsearch } from '../platform/elasticsearch.ts';
@@ -13,6 +15,8 @@ import { createSealer } from '../platform/seal.ts';
 import { connectTemporalClient } from '../platform/temporal-client.ts';
 import { createStore, openDirectory } from '../store/index.ts';
 import { createMessageIndex } from '../store/message-index.ts';
+import { askReceipts } from './ask-receipts.ts';
+import { keepHouse } from './housekeeping.ts';
 import { controlLimits } from './limits-controller.ts';
 import { matchReceipts } from './match-receipts.ts';
 
@@ -42,15 +46,16 @@ await runProcess(logger, async (life) => {
   });
   life.add('temporal', () => temporal.close());
   const holder = randomUUID();
+  const holdsLease = async (name: string) =>
+    (await store.leases.renew(name, holder, leaseMs)) ||
+    (await store.leases.acquire(name, holder, leaseMs)) !== undefined;
   const limits = controlLimits({
     client: temporal.client,
     namespace: temporal.namespace,
     names,
     logger,
     accounts: () => directory.allAccounts(),
-    holdsLease: async () =>
-      (await store.leases.renew('limits-controller', holder, leaseMs)) ||
-      (await store.leases.acquire('limits-controller', holder, leaseMs)) !== undefined,
+    holdsLease: () => holdsLease('limits-controller'),
     setLimitInForce: (accountId, ratePerSecond) =>
       store.channelAccounts.setLimitInForce(accountId, ratePerSecond),
   });
@@ -86,7 +91,42 @@ await runProcess(logger, async (life) => {
     logger,
     metrics,
     snapshotOf: (messageId) => index.get(messageId, messageIdTimeMs(messageId)),
+    snapshotByProviderId: (of) => index.byProviderId(of),
     parked: store.parkedReceipts,
+    recordOptOut: (notice) => store.optOuts.record(notice),
   });
   life.add('receipt matching', () => receipts.stop());
+
+  const { allowPrivateProviders, askReceiptsEverySeconds } = config;
+  const asking = askReceipts({
+    connectors: createConnectors({ allowPrivateProviders, ...store.connectorState }),
+    accounts: () => directory.allAccounts(),
+    access: (accountId) => directory.access(accountId),
+    awaitingReceipt: (accountId, span) => index.awaitingReceipt(accountId, span),
+    recipientOf: async ({ messageId, acceptedAt }) => {
+      const sealed = await index.sealedRequest(messageId, acceptedAt);
+      if (sealed === undefined) return undefined;
+      const request = sealer.open(sealed, messageId).toString('utf8');
+      return (JSON.parse(request) as SealedRequest).to;
+    },
+    publisher,
+    names,
+    holdsLease: () => holdsLease('receipt-asking'),
+    logger,
+    metrics,
+    everyMs: askReceiptsEverySeconds * 1000,
+  });
+  life.add('receipt asking', () => asking.stop());
+  const house = keepHouse({
+    purges: {
+      'recipient counters': (limit) => store.recipientCounters.purge(Date.now(), limit),
+      'provider tokens': (limit) => store.providerTokens.purge(Date.now() - 86_400_000, limit),
+      inboxes: (limit) => store.inbox.purge(Date.now(), limit),
+    },
+    dropIndicesBefore: (day) => index.dropOlderThan(day),
+    indexDays: config.indexDays,
+    holdsLease: () => holdsLease('housekeeping'),
+    logger,
+  });
+  life.add('housekeeping', () => house.stop());
 });

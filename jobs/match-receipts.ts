@@ -3,7 +3,14 @@
  * the upper range of the message's sequence. One that comes before its message has ended is parked and tried again.
  */
 import { messageOfDeliveryKey } from '../platform/delivery-key.ts';
-import { ReceiptSchema, toEvent, type Receipt, type Snapshot } from '../contracts/result.ts';
+import {
+  OptOutNoticeSchema,
+  ReceiptSchema,
+  toEvent,
+  type OptOutNotice,
+  type Receipt,
+  type Snapshot,
+} from '../contracts/result.ts';
 import { sequences } from '../contracts/sequences.ts';
 import { isEnd, mayMove } from '../contracts/status.ts';
 import type { Names } from '../contracts/topics.ts';
@@ -21,6 +28,14 @@ export interface MatchDeps {
   readonly metrics: Metrics;
   /** The newest snapshot that the index holds. Errors: the index does not answer. */
   readonly snapshotOf: (messageId: string) => Promise<Snapshot | undefined>;
+  /** The same by the provider's id, for providers that echo nothing of ours; seen a second after it was written. */
+  readonly snapshotByProviderId: (of: {
+    tenantId: string;
+    channel: string;
+    providerId: string;
+  }) => Promise<Snapshot | undefined>;
+  /** Keeps a person's word. Errors: the store does not answer. */
+  readonly recordOptOut: (notice: OptOutNotice) => Promise<void>;
   readonly parked: {
     park(receipt: Receipt, nextTryAtMs: number): Promise<void>;
     due(
@@ -35,7 +50,8 @@ export interface MatchDeps {
 /** How long a receipt may wait for its message before it is given up as unknown. */
 const giveUpAfterMs = 24 * 3600 * 1000;
 const firstRetryMs = 2000;
-const validator = createValidator(ReceiptSchema);
+const receiptValidator = createValidator(ReceiptSchema);
+const optOutValidator = createValidator(OptOutNoticeSchema);
 
 type Match = 'published' | 'too-early' | 'unknown' | 'superseded';
 
@@ -62,13 +78,25 @@ export function matchReceipts(deps: MatchDeps): { stop(): Promise<void> } {
     }
   };
   const take = async (delivery: Delivery) => {
-    const receipt = parse(delivery);
+    const value = parse(delivery);
+    if (optOutValidator.check(value)) {
+      await deps.recordOptOut(value);
+      const { tenantId, accountId, channel, isOut, how } = value;
+      logger.info({ tenantId, accountId, channel, isOut, how }, 'opt-out.recorded');
+      matched.inc({ result: 'opt-out' });
+      return;
+    }
+    const receipt = receiptValidator.check(value) ? value : undefined;
     if (receipt === undefined) {
       logger.error({ key: delivery.key }, 'receipt.unreadable');
       matched.inc({ result: 'unreadable' });
       return;
     }
-    const result = await match(deps, receipt);
+    // An index that cannot say now is asked again soon, not only when the broker hands the receipt out anew.
+    const result = await match(deps, receipt).catch((error: unknown) => {
+      logger.warn({ accountId: receipt.accountId, error }, 'receipt.postponed');
+      return 'too-early' as const;
+    });
     if (result === 'too-early') await deps.parked.park(receipt, Date.now() + firstRetryMs);
     matched.inc({ result });
   };
@@ -103,29 +131,45 @@ export function matchReceipts(deps: MatchDeps): { stop(): Promise<void> } {
   };
 }
 
-function parse(delivery: Delivery): Receipt | undefined {
+function parse(delivery: Delivery): unknown {
   try {
-    const value: unknown = JSON.parse(delivery.body.toString('utf8'));
-    return validator.check(value) ? value : undefined;
+    return JSON.parse(delivery.body.toString('utf8'));
   } catch {
     return undefined;
   }
 }
 
-async function match(deps: MatchDeps, receipt: Receipt): Promise<Match> {
-  const reference =
-    receipt.deliveryKey === undefined ? undefined : messageOfDeliveryKey(receipt.deliveryKey);
+/** The message a receipt is about, once its run has ended. */
+async function findMessage(
+  deps: MatchDeps,
+  { tenantId, accountId, connector, deliveryKey, providerId }: Receipt,
+): Promise<Snapshot | 'too-early' | 'unknown'> {
+  if (deliveryKey === undefined) {
+    if (providerId === undefined) return 'unknown';
+    // By channel, not by account: a WeChat appid has one receipt address for the kinds of message that it sends.
+    const channel = connector.split('-', 1)[0] ?? connector;
+    const seen = await deps.snapshotByProviderId({ tenantId, channel, providerId });
+    // The search lags a second behind; the document itself does not.
+    const found = seen === undefined ? undefined : await deps.snapshotOf(seen.messageId);
+    // Perhaps its answer is still on its way to us, perhaps it is nobody's of ours: time tells.
+    return found !== undefined && isEnd(found.status) ? found : 'too-early';
+  }
+  const reference = messageOfDeliveryKey(deliveryKey);
   // A reference that we never gave is somebody else's message on the same provider account.
   if (reference === undefined) return 'unknown';
   const snapshot = await deps.snapshotOf(reference.messageId);
   if (snapshot === undefined || snapshot.redrive < reference.redrive || !isEnd(snapshot.status))
     return 'too-early';
-  if (
-    snapshot.accountId !== receipt.accountId ||
-    snapshot.tenantId !== receipt.tenantId ||
-    snapshot.redrive > reference.redrive
-  )
-    return 'unknown';
+  const isOurs =
+    snapshot.accountId === accountId &&
+    snapshot.tenantId === tenantId &&
+    snapshot.redrive === reference.redrive;
+  return isOurs ? snapshot : 'unknown';
+}
+
+async function match(deps: MatchDeps, receipt: Receipt): Promise<Match> {
+  const snapshot = await findMessage(deps, receipt);
+  if (typeof snapshot === 'string') return snapshot;
   // Late news of an earlier state, or a repeat of what is known.
   if (!mayMove(snapshot.status, receipt.status)) return 'superseded';
   const said = [receipt.providerCode, receipt.providerMessage]

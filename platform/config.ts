@@ -153,11 +153,32 @@ export const settings = {
     8011,
     'Port that reads and steers the sandbox.',
   ),
-  sandboxReceiptUrl: {
-    env: 'MC_SANDBOX_RECEIPT_URL',
+  sandboxApnsPort: port('MC_SANDBOX_APNS_PORT', 8012, "Port of the sandbox's APNs (HTTP/2)."),
+  sandboxSmtpPort: port('MC_SANDBOX_SMTP_PORT', 8013, "Port of the sandbox's mail server."),
+  sandboxReceiptUrls: {
+    env: 'MC_SANDBOX_RECEIPT_URLS',
     kind: 'string',
     default: '',
-    description: 'Where the sandbox pushes SMS receipts; empty: it pushes none.',
+    description:
+      'Where the sandbox pushes receipts: a JSON object from simulator to URL; empty: nowhere.',
+    secret: true,
+  },
+  indexDays: {
+    env: 'MC_INDEX_DAYS',
+    kind: 'integer',
+    default: '30',
+    description: 'Days that messages can be searched; older daily indices are dropped whole.',
+    min: 8,
+    max: 3650,
+  },
+  askReceiptsEverySeconds: {
+    env: 'MC_ASK_RECEIPTS_EVERY_SECONDS',
+    kind: 'integer',
+    default: '30',
+    description:
+      'How often jobs looks for sent messages whose provider is to be asked for a receipt.',
+    min: 1,
+    max: 3600,
   },
   paceSeconds: {
     env: 'MC_PACE_SECONDS',

@@ -2,7 +2,7 @@
  * HTTP in: a route table in, an express server out. Validates what comes in against the route's schemas, answers problems
  * (RFC 9457) in one place, serves /healthz, /readyz, /metrics, the OpenAPI document and its page.
  */
-import { createServer, type Server } from 'node:http';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import { randomUUID } from 'node:crypto';
 import express, { type NextFunction, type Request, type Response } from 'express';
 import type { Static, TSchema } from 'typebox';
@@ -17,12 +17,20 @@ import { createValidator, type Validator } from './validate.ts';
 import type { Logger } from './logger.ts';
 import type { Metrics } from './metrics.ts';
 
-/** A handler's answer. `body` is sent as JSON unless `text` is given. */
+/** A handler's answer. `body` is sent as JSON unless `text` or `stream` is given. */
 export interface Reply {
   readonly status: number;
   readonly body?: unknown;
   readonly text?: { readonly contentType: string; readonly value: string };
   readonly headers?: Readonly<Record<string, string>>;
+  /** Writes the answer from its first line on, and ends it; it must end when the server stops. */
+  readonly stream?: (response: ServerResponse) => void;
+}
+
+/** What a caller shows of who it is. */
+export interface Credentials {
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  readonly query: Readonly<Record<string, unknown>>;
 }
 
 export interface RouteInput<Body, Query, Caller> {
@@ -46,6 +54,10 @@ export interface Route<Caller = unknown> {
   readonly tag: string;
   /** none: open to all, as receipt addresses are. Default: a key is needed. */
   readonly auth?: 'none';
+  /** Instead of the server's own: where others than holders of a key may call. */
+  readonly authenticate?: (credentials: Credentials) => Promise<Caller>;
+  /** Pages of any site may call it; for what is protected by a bearer token, never by a cookie. */
+  readonly isForBrowsers?: true;
   readonly body?: TSchema;
   /** raw: the body reaches the handler as bytes, unparsed. */
   readonly bodyKind?: 'json' | 'raw';
@@ -123,16 +135,27 @@ export function createApp<Caller>(options: HttpServerOptions<Caller>): express.E
       entry.path,
       (_request, response, next) => {
         const end = durations.startTimer({ operation: entry.operationId });
-        response.on('finish', () => end({ status: String(response.statusCode) }));
+        // How long somebody listens to a stream says nothing of us.
+        response.on('finish', () => {
+          if (response.locals['isStream'] !== true) end({ status: String(response.statusCode) });
+        });
+        if (entry.isForBrowsers === true) allowBrowsers(response);
         next();
       },
       ...routeHandlers(entry, options),
     );
   }
   for (const path of new Set(options.routes.map((entry) => entry.path))) {
-    const allowed = options.routes
-      .filter((entry) => entry.path === path)
-      .map((entry) => entry.method.toUpperCase());
+    const here = options.routes.filter((entry) => entry.path === path);
+    const allowed = here.map((entry) => entry.method.toUpperCase());
+    if (here.some((entry) => entry.isForBrowsers === true))
+      app.options(path, (_request, response) => {
+        allowBrowsers(response);
+        response.set('access-control-allow-methods', allowed.join(', '));
+        response.set('access-control-allow-headers', 'authorization, content-type, last-event-id');
+        response.set('access-control-max-age', '86400');
+        response.status(204).end();
+      });
     app.all(path, (_request, response) => {
       response.set('allow', allowed.join(', '));
       throw problem('method-not-allowed', { detail: `Allowed here: ${allowed.join(', ')}.` });
@@ -145,6 +168,11 @@ export function createApp<Caller>(options: HttpServerOptions<Caller>): express.E
   });
   app.use(problemHandler(options.logger));
   return app;
+}
+
+function allowBrowsers(response: Response): void {
+  response.set('access-control-allow-origin', '*');
+  response.set('access-control-expose-headers', 'retry-after, x-request-id');
 }
 
 function routeHandlers<Caller>(
@@ -160,7 +188,10 @@ function routeHandlers<Caller>(
   // The key is checked before the body is read, so that strangers cannot make us read megabytes.
   const authenticate: express.RequestHandler = async (request, response, next) => {
     if (entry.auth !== 'none')
-      response.locals['caller'] = await options.authenticate(flatHeaders(request));
+      response.locals['caller'] =
+        entry.authenticate === undefined
+          ? await options.authenticate(flatHeaders(request))
+          : await entry.authenticate({ headers: flatHeaders(request), query: request.query });
     next();
   };
   const handle: express.RequestHandler = async (request, response) => {
@@ -184,7 +215,10 @@ function routeHandlers<Caller>(
 function send(response: Response, reply: Reply): void {
   if (reply.headers !== undefined) response.set(reply.headers as Record<string, string>);
   response.status(reply.status);
-  if (reply.text !== undefined) response.type(reply.text.contentType).send(reply.text.value);
+  if (reply.stream !== undefined) {
+    response.locals['isStream'] = true;
+    reply.stream(response);
+  } else if (reply.text !== undefined) response.type(reply.text.contentType).send(reply.text.value);
   else if (reply.body === undefined) response.end();
   else response.json(reply.body);
 }
@@ -256,7 +290,7 @@ function problemHandler(logger: Logger) {
     const requestId = response.locals['requestId'] as string;
     if (problems[found.code].status >= 500)
       logger.error(
-        { error, code: found.code, requestId, method: request.method, path: request.path },
+        { error, code: found.code, requestId, method: request.method, path: patternOf(request) },
         'http.problem',
       );
     const { retryAfterSeconds } = found.options;
@@ -268,6 +302,11 @@ function problemHandler(logger: Logger) {
       .type('application/problem+json')
       .send(JSON.stringify(renderProblem(found, requestId)));
   };
+}
+
+/** The route, not what was asked for: an address may name a person. */
+function patternOf(request: Request): string | undefined {
+  return (request.route as { path?: string } | undefined)?.path;
 }
 
 /** The RFC 9457 document of a problem. `instance` is the request's id, as in the logs. */

@@ -169,7 +169,7 @@ type LookupCallback = (
 ) => void;
 
 /** DNS look-up that gives public addresses only, so that a name cannot lead to an inner one, not even by rebinding. */
-function lookupPublic(host: string, options: LookupOptions, callback: LookupCallback): void {
+export function lookupPublic(host: string, options: LookupOptions, callback: LookupCallback): void {
   dnsLookup(host, { ...options, all: true }, (error, addresses) => {
     if (error !== null) return callback(error, '');
     const allowed = addresses.filter(({ address }) => !isPrivateAddress(address));

@@ -54,6 +54,8 @@ function toFaults(errors: readonly SchemaError[], schema: TSchema): FieldFault[]
           `must be one of ${(params['allowedValues'] as unknown[]).join(', ')}`,
         );
         break;
+      case 'minProperties':
+      case 'maxProperties':
       case 'pattern': {
         // A person is helped by what the pattern means, not by the pattern.
         const meaning = descriptionAt(schema, error.schemaPath);

@@ -6,7 +6,7 @@ import { createLogger } from '../platform/logger.ts';
 import { pause } from '../platform/lifecycle.ts';
 import { install } from './install.ts';
 import { localSecrets, saveSecrets } from './secrets.ts';
-import { demoTenant, seedDemo } from './seed.ts';
+import { demoTenant, receiptUrls, seedDemo } from './seed.ts';
 import { inheritedEnv, serviceNames, startService, type Service } from './services.ts';
 import { defaultCacheDir, serverNames, startServers, type Servers } from './servers.ts';
 
@@ -79,7 +79,7 @@ async function start(): Promise<void> {
     logger,
     receiptToken: secrets.receiptToken,
     wantsKey: secrets.demoKey === undefined,
-    sandboxUrl: `http://127.0.0.1:${config.sandboxPort}/sms-aliyun/`,
+    urlOf: (simulator) => sandboxUrl(config, simulator),
   });
   const demoKey = secrets.demoKey ?? seeded.key ?? '';
   if (secrets.demoKey === undefined) saveSecrets(dataDir, { ...secrets, demoKey });
@@ -103,7 +103,9 @@ async function start(): Promise<void> {
           name === 'sandbox'
             ? {
                 ...env,
-                MC_SANDBOX_RECEIPT_URL: `${api}/v1/receipts/sms-aliyun/${seeded.accountId}?token=${secrets.receiptToken}`,
+                MC_SANDBOX_RECEIPT_URLS: JSON.stringify(
+                  receiptUrls(api, seeded.accountIds, secrets.receiptToken),
+                ),
               }
             : env,
         healthUrl: `http://127.0.0.1:${healthPorts[name]}`,
@@ -132,6 +134,13 @@ async function guard(running: Servers): Promise<void> {
     }
     await pause(2000);
   }
+}
+
+/** Where the sandbox's process plays a provider. */
+function sandboxUrl(config: Config, simulator: string): string {
+  if (simulator === 'push-apns') return `http://127.0.0.1:${config.sandboxApnsPort}`;
+  if (simulator === 'email-smtp') return `smtp://127.0.0.1:${config.sandboxSmtpPort}`;
+  return `http://127.0.0.1:${config.sandboxPort}/${simulator}`;
 }
 
 /** Our own settings in the environment, handed on to the services. */
@@ -164,6 +173,8 @@ function shiftedPorts(config: Config, offset: number): Record<string, number> {
     MC_JOBS_PORT: config.jobsPort + offset,
     MC_SANDBOX_PORT: config.sandboxPort + offset,
     MC_SANDBOX_CONTROL_PORT: config.sandboxControlPort + offset,
+    MC_SANDBOX_APNS_PORT: config.sandboxApnsPort + offset,
+    MC_SANDBOX_SMTP_PORT: config.sandboxSmtpPort + offset,
   };
 }
 

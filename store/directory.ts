@@ -8,7 +8,7 @@ import type { Logger } from '../platform/logger.ts';
 import { matchesSecret, parseApiKey, type Caller, type KnownKey } from './api-keys.ts';
 import type { KnownAccount } from './channel-accounts.ts';
 import type { Store } from './index.ts';
-import { createLru } from './lru.ts';
+import { createLru } from '../platform/lru.ts';
 import { createMirror, type Mirror } from './mirror.ts';
 import { createMisses } from './misses.ts';
 import { createPoll, type DirectoryChange } from './poll.ts';

@@ -49,6 +49,17 @@ export interface MessageIndex {
   /** The sealed request with which the message was accepted. */
   sealedRequest(messageId: string, acceptedAt: string): Promise<string | undefined>;
   search(search: MessageSearch): Promise<MessagePage>;
+  /** The tenant's message that a channel's provider knows by this id; seen a second after it was written. */
+  byProviderId(of: {
+    readonly tenantId: string;
+    readonly channel: string;
+    readonly providerId: string;
+  }): Promise<Snapshot | undefined>;
+  /** An account's messages that became `sent` within a span of epoch milliseconds and have no receipt yet, oldest first. */
+  awaitingReceipt(
+    accountId: string,
+    span: { readonly fromMs: number; readonly untilMs: number; readonly limit: number },
+  ): Promise<readonly Snapshot[]>;
   /** Takes the document of a repeat out of the day on which it was accepted again; only a bare acceptance can be. */
   remove(messageId: string, acceptedAt: string): Promise<void>;
   /** Deletes the indices of all days before this one (`2026-11-21`); resolves with their names. */
@@ -128,6 +139,46 @@ export function createMessageIndex(deps: MessageIndexDeps): MessageIndex {
       return readSealed(source);
     },
     search: createSearch({ client, names, read }),
+    byProviderId: async ({ tenantId, channel, providerId }) => {
+      const { hits } = await orSearchProblem(
+        client.search({
+          index: names.messageIndices,
+          query: {
+            bool: {
+              filter: [{ term: { tenantId } }, { term: { channel } }, { term: { providerId } }],
+            },
+          },
+          size: 2,
+        }),
+      );
+      return newest(hits.hits.flatMap((hit) => read(hit._source) ?? []));
+    },
+    awaitingReceipt: async (accountId, { fromMs, untilMs, limit }) => {
+      const { hits } = await orSearchProblem(
+        client.search({
+          index: names.messageIndices,
+          query: {
+            bool: {
+              filter: [
+                { term: { accountId } },
+                { term: { status: 'sent' } },
+                {
+                  range: {
+                    updatedAt: {
+                      gte: new Date(fromMs).toISOString(),
+                      lt: new Date(untilMs).toISOString(),
+                    },
+                  },
+                },
+              ],
+            },
+          },
+          sort: [{ updatedAt: 'asc' }, { messageId: 'asc' }],
+          size: limit,
+        }),
+      );
+      return hits.hits.flatMap((hit) => read(hit._source) ?? []);
+    },
     remove: async (messageId, acceptedAt) => {
       // A deleted document could be brought back by its accepted event coming late. One that is emptied, and so belongs to
       // no tenant, at version 1, refuses that event (version 0), and itself gives way to a run's snapshots (1 and more).

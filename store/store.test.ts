@@ -51,7 +51,11 @@ describe('migrations', () => {
     const connection = await mysql.createConnection(mysqlUrl);
     const [rows] = await connection.query('select name from knex_migrations');
     await connection.end();
-    assert.deepEqual(rows, [{ name: '0001-initial' }]);
+    assert.deepEqual(rows, [
+      { name: '0001-initial' },
+      { name: '0002-channels' },
+      { name: '0003-inbox' },
+    ]);
   });
   it('go on after a process died while it held the lock', async () => {
     const connection = await mysql.createConnection(mysqlUrl);

@@ -3,6 +3,9 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { adminOpenapi } from '../admin/server.ts';
 import { problems } from '../contracts/problems.ts';
 import { statusMoves } from '../contracts/status.ts';
+import { channelTable } from './channel-table.ts';
+import { deviceRoutes } from '../ingest/devices.ts';
+import { inboxRoutes } from '../ingest/inbox/routes.ts';
 import { searchRoute } from '../ingest/search-messages.ts';
 import { ingestOpenapi } from '../ingest/server.ts';
 import { settings } from '../platform/config.ts';
@@ -12,9 +15,24 @@ const none = () => {
 };
 const files: Record<string, string> = {
   'ingest/openapi.json': json(
-    ingestOpenapi(searchRoute({ index: { search: none }, hashRecipient: none })),
+    ingestOpenapi([
+      searchRoute({ index: { search: none }, hashRecipient: none }),
+      ...deviceRoutes({
+        devices: { register: none, list: none, remove: none },
+        connectors: new Map(),
+        accountsOf: none,
+      }),
+      ...inboxRoutes({
+        inbox: { ownerOf: none, list: none, position: none, mark: none, markAllRead: none },
+        streams: { open: none, changed: none },
+        tokens: { issue: none, open: none },
+        callerOfKey: none,
+        tellRead: none,
+      }),
+    ]),
   ),
   'admin/openapi.json': json(adminOpenapi()),
+  'docs/channels.md': channelTable(channelPage),
   'docs/configuration.md': configuration(),
   'docs/problems.md': problemList(),
   'docs/statuses.md': statusList(),
@@ -29,6 +47,14 @@ if (process.argv.includes('--check')) {
 for (const [file, text] of stale) {
   writeFileSync(file, text);
   console.log(`wrote ${file}`);
+}
+
+/** A page of its own, or the one of its provider's protocol. */
+function channelPage(connector: string): string {
+  const pages = [connector, connector.split('-', 1)[0] ?? connector];
+  const page = pages.find((name) => existsSync(`docs/channels/${name}.md`));
+  if (page === undefined) throw new Error(`docs/channels/${connector}.md is missing`);
+  return `channels/${page}.md`;
 }
 
 function json(value: unknown): string {

@@ -16,7 +16,9 @@ const only = given.filter((argument) => !argument.startsWith('--'));
 const config = loadConfig(process.env);
 /** A stack of its own beside the one of `npm start`. */
 const portOffset = config.portOffset === 0 ? 10_000 : config.portOffset;
-const dataDir = resolve(`${config.dataDir}-test`);
+/** A folder for each offset: runs side by side end only their own servers. */
+const suffix = config.portOffset === 0 ? '' : `-${config.portOffset}`;
+const dataDir = resolve(`${config.dataDir}-test${suffix}`);
 const startedAt = Date.now();
 
 const files = execFileSync('git', ['ls-files', '-co', '--exclude-standard', '*.test.ts'], {

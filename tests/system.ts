@@ -14,7 +14,8 @@ import { createLogger } from '../platform/logger.ts';
 import { createSealer, type Sealer } from '../platform/seal.ts';
 import { connectTemporalClient, type TemporalLink } from '../platform/temporal-client.ts';
 import { install } from '../stack/install.ts';
-import { demoTemplates } from '../stack/seed.ts';
+import { demoChannels } from '../channels/demo.ts';
+import { demoAccount, demoTemplates, receiptUrls } from '../stack/seed.ts';
 import { inheritedEnv, startService, type Service, type ServiceName } from '../stack/services.ts';
 import { createStore, type Store } from '../store/index.ts';
 import { createDatabase, freshPrefix, testServers, until, type TestServers } from './stack.ts';
@@ -26,6 +27,8 @@ export interface SystemOptions {
   /** Default: all. */
   readonly processes?: readonly ProcessName[];
   readonly slots?: number;
+  /** Accounts at the sandbox for these connectors besides SMS; `all`: every one of the demo. */
+  readonly connectors?: 'all' | readonly string[];
   readonly ratePerSecond?: number;
   readonly sandbox?: SandboxOptions;
   readonly env?: Readonly<Record<string, string>>;
@@ -50,6 +53,8 @@ export interface System {
   readonly tenantId: string;
   readonly key: string;
   readonly accountId: string;
+  /** Connector → account id. */
+  readonly accountIds: ReadonlyMap<string, string>;
   readonly adminToken: string;
   readonly receiptToken: string;
   readonly logDir: string;
@@ -117,22 +122,27 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
   const tenantId = `tenant-${prefix}`;
   await store.tenants.ensure(tenantId, 'Test');
   for (const template of demoTemplates) await store.templates.create(tenantId, template);
-  const account = await store.channelAccounts.create({
-    tenantId,
-    channel: 'sms',
-    edit: {
-      name: 'sandbox',
-      connector: 'sms-aliyun',
-      settings: { endpoint: `${sandbox.url}/sms-aliyun/` },
-      secrets: { accessKeyId: 'sandbox', accessKeySecret: 'sandbox-secret', receiptToken },
-      ratePerSecond: options.ratePerSecond ?? 1000,
-    },
-  });
+  const connectors = options.connectors ?? [];
+  const accountIds = new Map<string, string>();
+  for (const demo of demoChannels) {
+    const { connector } = demo;
+    if (connector !== 'sms-aliyun' && connectors !== 'all' && !connectors.includes(connector))
+      continue;
+    const { id } = await store.channelAccounts.create({
+      tenantId,
+      channel: connector.split('-', 1)[0] ?? connector,
+      edit: {
+        ...demoAccount(demo, { urlOf: sandbox.urlOf, receiptToken }),
+        ratePerSecond:
+          connector === 'sms-aliyun' ? (options.ratePerSecond ?? 1000) : demo.ratePerSecond,
+      },
+    });
+    accountIds.set(connector, id);
+  }
+  const accountId = accountIds.get('sms-aliyun') ?? '';
   const { key } = await store.apiKeys.create(tenantId, 'test');
   const api = `http://127.0.0.1:${portOf.ingest}`;
-  sandbox.smsAliyun.configure({
-    receiptUrl: `${api}/v1/receipts/sms-aliyun/${account.id}?token=${receiptToken}`,
-  });
+  sandbox.pushReceiptsTo(receiptUrls(api, accountIds, receiptToken));
 
   const all: Service[] = [];
   const launch = (name: ProcessName, port: number, instance?: string) => {
@@ -202,7 +212,8 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
     services,
     tenantId,
     key,
-    accountId: account.id,
+    accountId,
+    accountIds,
     adminToken,
     receiptToken,
     logDir,

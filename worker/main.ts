@@ -1,6 +1,7 @@
 /** Process: the send activities of every channel account. */
 import { createClients, createOpenRequest, createSend, createTell } from '../activities/index.ts';
 import { createConnectors } from '../channels/registry.ts';
+import { addressAs } from '../contracts/message.ts';
 import { createNames } from '../contracts/topics.ts';
 import { loadConfig, redactedConfig } from '../platform/config.ts';
 import { serveHealth } from '../platform/http.ts';
@@ -49,7 +50,10 @@ await runProcess(logger, async (life) => {
   waitingFor.delete('Temporal');
 
   const clients = createClients({
-    connectors: createConnectors({ allowPrivateProviders: config.allowPrivateProviders }),
+    connectors: createConnectors({
+      allowPrivateProviders: config.allowPrivateProviders,
+      ...store.connectorState,
+    }),
     connectorOf: async (accountId) => (await directory.account(accountId))?.connector,
     access: (accountId) => directory.access(accountId),
   });
@@ -60,6 +64,20 @@ await runProcess(logger, async (life) => {
       directory.templateVersion(tenantId, name, version),
     openRequest: createOpenRequest(sealer),
     admitRecipient: (request) => store.recipientCounters.admit(request),
+    isOptedOut: ({ tenantId, channel, recipientHash }) =>
+      store.optOuts.isOut({ tenantId, channel, recipientHash }),
+    devicesOf: async ({ tenantId, userId, accountId }) =>
+      (await store.devices.list({ tenantId, userId }, accountId)).map(
+        ({ deviceToken }) => deviceToken,
+      ),
+    forgetDevice: async (accountId, to, asOf) => {
+      const deviceToken = addressAs('deviceToken', to);
+      if (deviceToken === undefined) return;
+      await store.devices.invalidate(accountId, deviceToken, asOf).catch((error: unknown) =>
+        // It is called dead again at the next message.
+        logger.warn({ accountId, error }, 'device.not-forgotten'),
+      );
+    },
     tell: createTell({ publisher, names, logger }),
     logger,
   });

@@ -28,7 +28,9 @@ export const FaultRuleSchema = Type.Object(
     rate: Type.Optional(
       Type.Number({ minimum: 0, maximum: 1, description: 'Share of the calls; default 1.' }),
     ),
-    phone: Type.Optional(Type.String({ description: 'Only calls that name this number.' })),
+    to: Type.Optional(
+      Type.String({ description: 'Only calls to this address, as the provider writes it.' }),
+    ),
     action: Type.Optional(Type.String({ description: 'Only this action (SendSms).' })),
     status: Type.Optional(
       Type.Integer({ minimum: 200, maximum: 599, description: 'HTTP status of error answers.' }),
@@ -46,17 +48,21 @@ export interface FaultPlan {
   add(rule: FaultRule): number;
   remove(id: number): boolean;
   clear(): void;
+  /** How often each kind was played since the last clear. */
+  played(): Readonly<Partial<Record<FaultRule['kind'], number>>>;
   list(): readonly (FaultRule & { readonly id: number })[];
   /** The fault of this call, if any; counts it down. */
   take(call: {
     readonly action: string;
-    readonly phones: readonly string[];
+    /** Addresses the call names, as the provider writes them. */
+    readonly to: readonly string[];
   }): FaultRule | undefined;
 }
 
 /** An empty plan; `random` decides where a rule has a rate. */
 export function createFaultPlan(random: Random): FaultPlan {
   let lastId = 0;
+  let played: Partial<Record<FaultRule['kind'], number>> = {};
   let rules: { readonly id: number; readonly rule: FaultRule; left: number }[] = [];
   return {
     add: (rule) => {
@@ -71,23 +77,26 @@ export function createFaultPlan(random: Random): FaultPlan {
     },
     clear: () => {
       rules = [];
+      played = {};
     },
+    played: () => ({ ...played }),
     list: () =>
       rules.map(({ id, rule, left }) => ({
         ...rule,
         id,
         ...(left === Infinity ? {} : { nextCalls: left }),
       })),
-    take: ({ action, phones }) => {
+    take: ({ action, to }) => {
       if (rules.length === 0) return undefined;
       const hit = rules.find(
         ({ rule }) =>
           (rule.action === undefined || rule.action === action) &&
-          (rule.phone === undefined || phones.includes(rule.phone)) &&
+          (rule.to === undefined || to.includes(rule.to)) &&
           (rule.rate === undefined || random() < rule.rate),
       );
       if (hit === undefined) return undefined;
       hit.left -= 1;
+      played[hit.rule.kind] = (played[hit.rule.kind] ?? 0) + 1;
       if (hit.left <= 0) rules = rules.filter((entry) => entry !== hit);
       return hit.rule;
     },

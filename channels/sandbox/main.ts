@@ -12,7 +12,10 @@ await runProcess(logger, async (life) => {
     host: config.host,
     port: config.sandboxPort,
     controlPort: config.sandboxControlPort,
-    ...(config.sandboxReceiptUrl !== '' && { receiptUrl: config.sandboxReceiptUrl }),
+    ownPorts: { 'push-apns': config.sandboxApnsPort, 'email-smtp': config.sandboxSmtpPort },
+    ...(config.sandboxReceiptUrls !== '' && {
+      receiptUrls: JSON.parse(config.sandboxReceiptUrls) as Record<string, string>,
+    }),
   });
   life.add('sandbox', sandbox.close);
   logger.info({ providersUrl: sandbox.url, controlUrl: sandbox.controlUrl }, 'sandbox.listening');

@@ -7,6 +7,9 @@ export interface ReceiptPusherOptions<Item> {
   readonly encode: (items: readonly Item[]) => {
     readonly contentType: string;
     readonly body: string;
+    readonly headers?: Readonly<Record<string, string>>;
+    /** Added to the address's own query. */
+    readonly query?: Readonly<Record<string, string>>;
   };
   /** Whether an answer is the acknowledgement this provider wants. */
   readonly isAcknowledged: (status: number, body: string) => boolean;
@@ -57,12 +60,14 @@ export function createReceiptPusher<Item>(
   let counts = { waiting: 0, posts: 0, acknowledged: 0, dropped: 0 };
 
   const post = async (items: readonly Item[], url: string): Promise<boolean> => {
-    const { contentType, body } = options.encode(items);
+    const { contentType, body, headers = {}, query = {} } = options.encode(items);
+    const address = new URL(url);
+    for (const [name, value] of Object.entries(query)) address.searchParams.set(name, value);
     counts.posts += 1;
     try {
-      const answer = await request(url, {
+      const answer = await request(address, {
         method: 'POST',
-        headers: { 'content-type': contentType },
+        headers: { 'content-type': contentType, ...headers },
         body,
         dispatcher: agent,
         signal: AbortSignal.timeout(postTimeoutMs),

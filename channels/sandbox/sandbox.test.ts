@@ -66,7 +66,7 @@ test('faults are added, listed, counted down and removed', async () => {
   assert.equal((await send('x')).class, 'accepted');
   const added = await control('POST', '/sms-aliyun/faults', {
     kind: 'reset',
-    phone: '13900002222',
+    to: '13900002222',
   });
   const { id } = added.body as { id: number };
   assert.equal((await send('y')).class, 'accepted');

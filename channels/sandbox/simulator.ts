@@ -10,11 +10,27 @@ export interface ShownMessage {
   readonly text: string;
 }
 
+/** A simulator's own port. */
+export interface OwnListener {
+  /** With its scheme: `smtp://127.0.0.1:2525`. */
+  readonly url: string;
+  /** False: connections are refused as if nobody listened; true: back on the same port. */
+  readonly setListening: (isListening: boolean) => Promise<void>;
+  readonly close: () => Promise<void>;
+}
+
 export interface Simulator {
   /** The connector's name; its path on the shared port. */
   readonly name: string;
-  /** Answers one call to the provider; `request.url` is as the provider would see it. */
-  handle(request: IncomingMessage, response: ServerResponse): void;
+  /** Answers one HTTP call to the provider; `request.url` is as the provider would see it. Absent: it speaks another protocol. */
+  handle?(request: IncomingMessage, response: ServerResponse): void;
+  /** Listens on a port of its own, where the protocol is not HTTP/1.1. Errors: the port is taken. */
+  listen?(address: { readonly host: string; readonly port: number }): Promise<OwnListener>;
+  /**
+   * Where receipts go from now on, also after a reset: by the simulator's name, or `<name>/<account>` where each account
+   * has an address of its own. Others are not for it. Absent where there are none.
+   */
+  pushReceiptsTo?(urls: Readonly<Record<string, string>>): void;
   readonly routes: readonly ControlRoute[];
   /** The newest messages on the device ledger, newest first. */
   shown(limit: number): readonly ShownMessage[];

@@ -4,13 +4,19 @@
  */
 import type { Knex } from 'knex';
 import * as initial from './0001-initial.ts';
+import * as channels from './0002-channels.ts';
+import * as inbox from './0003-inbox.ts';
 
 interface Migration {
   readonly name: string;
   readonly up: (db: Knex) => Promise<void>;
 }
 
-const migrations: readonly Migration[] = [{ name: '0001-initial', up: initial.up }];
+const migrations: readonly Migration[] = [
+  { name: '0001-initial', up: initial.up },
+  { name: '0002-channels', up: channels.up },
+  { name: '0003-inbox', up: inbox.up },
+];
 
 /** An explicit list, so that sources run by tsx and compiled JavaScript see the same names. */
 export const migrationSource: Knex.MigrationSource<Migration> = {

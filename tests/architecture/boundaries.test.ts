@@ -68,6 +68,7 @@ describe('architecture', () => {
         a !== b &&
         a !== 'sandbox' &&
         b !== 'sandbox' &&
+        b !== 'kit' &&
         !isTest(from)
       );
     });
@@ -88,6 +89,7 @@ describe('architecture', () => {
     );
     const allowed = [
       'channels/registry.ts',
+      'channels/demo.ts',
       'channels/sandbox/',
       'stack/',
       'contracts/template.ts',

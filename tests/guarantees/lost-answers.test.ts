@@ -36,7 +36,7 @@ describe('lost answers and retries', { concurrency: true }, () => {
     for (const template of ['login-code', 'order-shipped'] as const)
       it(`${kind} for ${template}: asked about, found, not sent again`, async () => {
         const phone = `1611${String(['accept-then-error', 'accept-then-reset', 'html-200'].indexOf(kind))}${template === 'login-code' ? '1' : '2'}00000`;
-        sms().faults.add({ kind, nextCalls: 1, phone, action: 'SendSms' });
+        sms().faults.add({ kind, nextCalls: 1, to: phone, action: 'SendSms' });
         const id = await post(phone, template);
         const status = await system.untilStatus(id, ['sent'], 60_000);
         assert.equal(sms().device.count('phone', phone), 1);
@@ -55,7 +55,7 @@ describe('lost answers and retries', { concurrency: true }, () => {
 
   it('a reset before the provider took it: asked about, not found, sent again', async () => {
     const phone = '16120000001';
-    sms().faults.add({ kind: 'reset', nextCalls: 1, phone, action: 'SendSms' });
+    sms().faults.add({ kind: 'reset', nextCalls: 1, to: phone, action: 'SendSms' });
     const id = await post(phone);
     await system.untilStatus(id, ['sent'], 60_000);
     assert.equal(sms().device.count('phone', phone), 1);
@@ -63,12 +63,12 @@ describe('lost answers and retries', { concurrency: true }, () => {
 
   it('a provider that cannot be asked either: a one-time password ends as unknown and is not sent again', async () => {
     const phone = '16130000001';
-    sms().faults.add({ kind: 'accept-then-reset', nextCalls: 1, phone, action: 'SendSms' });
+    sms().faults.add({ kind: 'accept-then-reset', nextCalls: 1, to: phone, action: 'SendSms' });
     sms().faults.add({
       kind: 'error',
       status: 503,
       code: 'ServiceUnavailable',
-      phone,
+      to: phone,
       action: 'QuerySendDetails',
     });
     const id = await post(phone, 'login-code');
@@ -84,7 +84,7 @@ describe('lost answers and retries', { concurrency: true }, () => {
       status: 200,
       code: 'isp.SYSTEM_ERROR',
       nextCalls: 2,
-      phone,
+      to: phone,
       action: 'SendSms',
     });
     const id = await post(phone);
@@ -106,7 +106,7 @@ describe('lost answers and retries', { concurrency: true }, () => {
       kind: 'error',
       status: 200,
       code: 'isp.SYSTEM_ERROR',
-      phone,
+      to: phone,
       action: 'SendSms',
     });
     const id = await post(phone, 'order-shipped', { expiresIn: 25 });
@@ -125,7 +125,7 @@ describe('lost answers and retries', { concurrency: true }, () => {
       code: 'Throttling.User',
       headers: { 'x-acs-retry-after': '700' },
       nextCalls: 10,
-      phone,
+      to: phone,
       action: 'SendSms',
     });
     const id = await post(phone);
@@ -144,7 +144,7 @@ describe('lost answers and retries', { concurrency: true }, () => {
         status: 200,
         code,
         nextCalls: 1,
-        phone,
+        to: phone,
         action: 'SendSms',
       });
       const id = await post(phone);
@@ -163,7 +163,7 @@ describe('lost answers and retries', { concurrency: true }, () => {
       kind: 'error',
       status: 403,
       code: 'InvalidAccessKeyId.Inactive',
-      phone,
+      to: phone,
       action: 'SendSms',
     });
     const id = await post(phone, 'login-code');

@@ -107,7 +107,7 @@ before(async () => {
     status: 200,
     code: 'isv.MOBILE_NUMBER_ILLEGAL',
     message: message(people.failed),
-    phone: people.failed.phone,
+    to: people.failed.phone,
     action: 'SendSms',
   });
   faults.add({
@@ -115,7 +115,7 @@ before(async () => {
     status: 403,
     code: 'InvalidAccessKeyId.Inactive',
     message: message(people.retrying),
-    phone: people.retrying.phone,
+    to: people.retrying.phone,
     action: 'SendSms',
   });
   ids.delivered = await post('private-notice', people.delivered);

@@ -52,7 +52,7 @@ describe('recovery after a kill', () => {
   it('kill -9 of the worker in the middle of a provider call sends no one-time password twice', async () => {
     const phone = '15100000001';
     // The provider takes it and the answer hangs: the worker dies inside the call.
-    system.sandbox.smsAliyun.faults.add({ kind: 'accept-then-hang', nextCalls: 1, phone });
+    system.sandbox.smsAliyun.faults.add({ kind: 'accept-then-hang', nextCalls: 1, to: phone });
     const { body } = await system.call('POST', '/v1/messages', {
       to: { phone },
       template: 'login-code',
