@@ -121,7 +121,7 @@ export const ToSchema = Type.Unsafe<To>(
       additionalProperties: false,
       minProperties: 1,
       maxProperties: 1,
-      description: 'One recipient: exactly one of these addresses, of the kind its channel takes.',
+      description: `One recipient, by exactly one of ${Object.keys(addressKinds).join(', ')}.`,
       examples: [{ phone: '13900001111' }],
     },
   ),

@@ -6,6 +6,7 @@ import { createLogger } from '../platform/logger.ts';
 import { pause } from '../platform/lifecycle.ts';
 import { install } from './install.ts';
 import { localSecrets, saveSecrets } from './secrets.ts';
+import { demoChannels } from '../channels/demo.ts';
 import { demoTenant, receiptUrls, seedDemo } from './seed.ts';
 import { inheritedEnv, serviceNames, startService, type Service } from './services.ts';
 import { defaultCacheDir, serverNames, startServers, type Servers } from './servers.ts';
@@ -117,6 +118,8 @@ async function start(): Promise<void> {
   if (servers !== undefined) void guard(servers);
   say(`Ready after ${((Date.now() - startedAt) / 1000).toFixed(1)} s. A first message:`);
   await sendSample(api, demoKey);
+  say('And one through every other channel:');
+  await sendEverywhere(api, demoKey);
   sayWhere(config, demoKey, secrets.adminToken);
 }
 
@@ -223,12 +226,35 @@ async function sendSample(api: string, key: string): Promise<void> {
   say(`  ${accepted.id}`);
 }
 
+/** One message through each channel of the demo, by the address that its simulator knows. */
+async function sendEverywhere(api: string, key: string): Promise<void> {
+  const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
+  const sent = await Promise.all(
+    demoChannels.map(async ({ connector, to }) => {
+      const text = `Hello through ${connector}`;
+      const body = { to, channel: connector, template: 'plain-notice', variables: { text } };
+      const init = { method: 'POST', headers, body: JSON.stringify(body) };
+      const accepted = (await (await fetch(`${api}/v1/messages`, init)).json()) as { id?: string };
+      const deadline = Date.now() + 30_000;
+      let status = 'not accepted';
+      while (accepted.id !== undefined && Date.now() < deadline) {
+        const answer = await fetch(`${api}/v1/messages/${accepted.id}`, { headers });
+        ({ status } = (await answer.json()) as { status: string });
+        if (['sent', 'delivered', 'failed', 'unknown'].includes(status)) break;
+        await pause(200);
+      }
+      return `  ${connector.padEnd(20)} ${Object.keys(to)[0]?.padEnd(15)} ${status}`;
+    }),
+  );
+  for (const line of sent) say(line);
+}
+
 function sayWhere(config: Config, key: string, adminToken: string): void {
   const url = (port: number) => `http://127.0.0.1:${port}`;
   say(`
   API and its docs      ${url(config.ingestPort)}/docs
   Administration        ${url(config.adminPort)}/docs   (Bearer ${adminToken})
-  Phones of the sandbox ${url(config.sandboxControlPort)}
+  What people see       ${url(config.sandboxControlPort)}
   Temporal UI           ${config.temporalUiUrl}/namespaces/${config.temporalNamespace}/workflows
   Logs and data         ${dataDir}
 

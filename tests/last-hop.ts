@@ -6,7 +6,7 @@ export const promises = {
     'A person gets it once: the provider knows a repeat again, or is asked before one.',
   'seen once': 'The device may be rung twice, and shows one: a repeat replaces the first.',
   'at least once':
-    'A notice whose answer was lost is sent again and may be there twice; a one-time password or marketing ends as `unknown` instead.',
+    'A notice whose answer was lost is sent again and may be there twice: never more repeats than lost answers, and the test counts both. A one-time password or marketing ends as `unknown` instead.',
 } as const;
 export type LastHopPromise = keyof typeof promises;
 

@@ -12,9 +12,8 @@ let sandbox: Sandbox;
 let mailbox: Awaited<ReturnType<typeof createMailbox>>;
 before(async () => {
   mailbox = await createMailbox();
-  sandbox = await startSandbox();
+  sandbox = await startSandbox({ receiptUrls: { 'email-smtp': `${mailbox.url}/?token=t` } });
   sandbox.emailSmtp.configure({
-    receiptUrl: `${mailbox.url}/?token=t`,
     receiptMedianMs: 20,
     receiptP99Ms: 50,
     receiptDuplicateRate: 0,

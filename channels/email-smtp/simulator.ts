@@ -56,7 +56,7 @@ export function createEmailSmtpSimulator(
   const random = createRandom(options.seed ?? 1);
   const faults = createFaultPlan(random);
   const books = createBooks();
-  const initial = { ...mailServerDefaults, ...options.settings };
+  let initial = { ...mailServerDefaults, ...options.settings };
   let settings = initial;
   const accounts = new Map(Object.entries(options.accounts ?? {}));
   const reports = createMailReports({ random, settings: () => settings });
@@ -166,6 +166,11 @@ export function createEmailSmtpSimulator(
       controlRoute({ method: 'GET', path: `/${name}/reports`, handle: () => reports.counts() }),
       controlRoute({ method: 'POST', path: `/${name}/reset`, handle: () => reset() }),
     ],
+    pushReceiptsTo: ({ [name]: receiptUrl }) => {
+      if (receiptUrl === undefined) return;
+      initial = { ...initial, receiptUrl };
+      configure({ receiptUrl });
+    },
     shown: (limit) => shownOf(books, limit),
     reset,
     close: () => reports.close(),

@@ -134,7 +134,9 @@ function generalRoutes(
       handle: () =>
         renderPage(
           simulators
-            .flatMap((simulator) => simulator.shown(pageMessages))
+            .flatMap((simulator) =>
+              simulator.shown(pageMessages).map((each) => ({ ...each, provider: simulator.name })),
+            )
             .sort((a, b) => b.at - a.at)
             .slice(0, pageMessages),
         ),
