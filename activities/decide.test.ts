@@ -5,7 +5,7 @@ import { backoffMs, decide, type Decision } from './decide.ts';
 
 const nowMs = Date.parse('2026-11-21T12:00:00.000Z');
 const decided = (outcome: SendOutcome, callsBefore = 0): Decision =>
-  decide({ outcome, callsBefore, attemptBudget: 3, nowMs, random: 0.5 });
+  decide({ outcome, callsBefore, attemptBudget: 3, nowMs, isHeld: false, random: 0.5 });
 
 describe('decide', () => {
   const samples: Record<OutcomeClass, SendOutcome> = {

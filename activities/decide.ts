@@ -23,6 +23,8 @@ export interface DecideInput {
   readonly callsBefore: number;
   readonly attemptBudget: number;
   readonly nowMs: number;
+  /** Whether the account's queue is held while the account is at fault. */
+  readonly isHeld: boolean;
   /** 0 ≤ random < 1: jitter. */
   readonly random: number;
 }
@@ -31,6 +33,8 @@ const firstBackoffMs = 1000;
 const longestBackoffMs = 300_000;
 /** How long an account that is at fault is left alone when the provider does not say. */
 const accountPauseMs = 60_000;
+/** The same where its queue is held meanwhile: what is due waits there, and goes as soon as it is let go. */
+const heldPauseMs = 10_000;
 
 /** Exponential back-off with equal jitter: half fixed, half random (AWS Architecture Blog, "Exponential Backoff and Jitter"). */
 export function backoffMs(callsBefore: number, random: number): number {
@@ -42,6 +46,7 @@ export function backoffMs(callsBefore: number, random: number): number {
 export function decide(input: DecideInput): Decision {
   const { outcome, callsBefore, attemptBudget, nowMs, random } = input;
   const reason: Reason = { code: outcome.class, ...detailOf(outcome) };
+  const pauseMs = input.isHeld ? heldPauseMs : accountPauseMs;
   switch (outcome.class) {
     case 'accepted':
       return { next: 'done', providerId: outcome.providerId };
@@ -76,7 +81,7 @@ export function decide(input: DecideInput): Decision {
     case 'auth-invalid':
       return {
         next: 'retry',
-        delayMs: Math.round(accountPauseMs * (1 + 0.2 * random)),
+        delayMs: Math.round(pauseMs * (1 + 0.2 * random)),
         counts: false,
         alert: true,
         reason,
@@ -84,7 +89,7 @@ export function decide(input: DecideInput): Decision {
     case 'quota-exhausted': {
       const waitMs =
         outcome.resumeAt === undefined
-          ? accountPauseMs
+          ? pauseMs
           : Math.max(1000, Date.parse(outcome.resumeAt) - nowMs);
       return {
         next: 'retry',

@@ -321,11 +321,14 @@ class AttemptRun {
     { key, sentAt }: { key: string; sentAt: string },
   ): Promise<Step> {
     const before = targetOf(this.#progress, key);
+    // One wrong robot is no reason to hold all of them.
+    const isHeld = connector.capabilities.hasCredentialsPerRecipient !== true;
     const decision = decide({
       outcome,
       callsBefore: before.calls,
       attemptBudget: connector.capabilities.attemptBudget,
       nowMs: Date.now(),
+      isHeld,
       random: Math.random(),
     });
     const told: Told = {
@@ -343,7 +346,13 @@ class AttemptRun {
       }
       case 'retry':
         if (decision.alert)
-          await this.#deps.tell.accountAtFault(this.#input.message, decision.reason);
+          await this.#deps.tell.accountAtFault({
+            message: this.#input.message,
+            reason: decision.reason,
+            isWhole: isHeld,
+            ...(outcome.class === 'quota-exhausted' &&
+              outcome.resumeAt !== undefined && { resumeAt: outcome.resumeAt }),
+          });
         return { next: 'later', delayMs: decision.delayMs, reason: decision.reason, told };
       case 'doubt': {
         const doubt = { sentAt, asked: 0 };

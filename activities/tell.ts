@@ -9,7 +9,14 @@ export interface Tell {
   /** The timeline's entry of an attempt that is not the last one; the last one travels with the run's end. */
   attempt(snapshot: Snapshot): Promise<void>;
   /** The account is at fault, not the message: at most one alert a minute for each account and process. */
-  accountAtFault(message: AcceptedMessage, reason: Reason): Promise<void>;
+  accountAtFault(fault: {
+    readonly message: AcceptedMessage;
+    readonly reason: Reason;
+    /** ISO time from which the provider serves again, where it says so. */
+    readonly resumeAt?: string;
+    /** Whether the account's queue is to be held; not where each recipient has credentials of its own. */
+    readonly isWhole: boolean;
+  }): Promise<void>;
 }
 
 const publishDeadlineMs = 3_000;
@@ -20,6 +27,14 @@ export function createTell(deps: {
   readonly publisher: Publisher;
   readonly names: Names;
   readonly logger: Logger;
+  /** Holds the account's queue. Errors: the store does not answer. */
+  readonly openCircuit: (circuit: {
+    accountId: string;
+    tenantId: string;
+    reason: Reason;
+    resumeAtMs?: number;
+    nowMs: number;
+  }) => Promise<boolean>;
 }): Tell {
   const { publisher, names, logger } = deps;
   const alertedAt = new Map<string, number>();
@@ -30,8 +45,19 @@ export function createTell(deps: {
       .catch((error: unknown) => logger.warn({ topic, key, error }, 'event.unpublished'));
   return {
     attempt: (snapshot) => publish(names.retries, snapshot.messageId, toEvent(snapshot)),
-    accountAtFault: async ({ accountId, tenantId }, reason) => {
+    accountAtFault: async ({ message, reason, resumeAt, isWhole }) => {
+      const { accountId, tenantId } = message;
       const nowMs = Date.now();
+      if (isWhole)
+        await deps
+          .openCircuit({
+            accountId,
+            tenantId,
+            reason,
+            nowMs,
+            ...(resumeAt !== undefined && { resumeAtMs: Date.parse(resumeAt) }),
+          })
+          .catch((error: unknown) => logger.warn({ accountId, error }, 'circuit.not-opened'));
       if (nowMs - (alertedAt.get(accountId) ?? 0) < alertEveryMs) return;
       alertedAt.set(accountId, nowMs);
       logger.error({ accountId, tenantId, reason }, 'account.at-fault');

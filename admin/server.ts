@@ -7,6 +7,7 @@ import type { Metrics } from '../platform/metrics.ts';
 import { createDocsPage, createOpenapi } from '../platform/openapi.ts';
 import type { AdminDeps, Administrator } from './deps.ts';
 import { channelAccountRoutes } from './routes/channel-accounts.ts';
+import { circuitRoutes } from './routes/circuits.ts';
 import { connectorRoutes } from './routes/connectors.ts';
 import { templateRoutes } from './routes/templates.ts';
 import { tenantRoutes } from './routes/tenants.ts';
@@ -19,6 +20,7 @@ export function adminRoutes(deps: AdminDeps): Route<Administrator>[] {
     ...tenantRoutes(deps),
     ...connectorRoutes(deps),
     ...channelAccountRoutes(deps),
+    ...circuitRoutes(deps),
     ...templateRoutes(deps),
   ];
 }

@@ -30,6 +30,8 @@ export interface ChannelCapabilities {
   /** When to ask for a receipt that has not come, counted from the send; where the client has `askReceipts`. */
   readonly askReceiptsAfterMs: readonly number[];
   readonly canReconcile: boolean;
+  /** One account holds credentials for each recipient (robots of groups): a wrong one is not the account's fault. */
+  readonly hasCredentialsPerRecipient?: true;
   /** How long after a lost answer the provider's books can be trusted. */
   readonly reconcileAfterMs: number;
   /** How long after the send the provider takes a message back; 0: it cannot. */

@@ -11,6 +11,7 @@ export const problems = {
   'variables-invalid': { status: 422, title: 'The variables do not fit the template' },
   'channel-unavailable': { status: 422, title: 'The template or tenant has no such channel' },
   'recipient-unsuitable': { status: 422, title: 'The channel cannot reach this recipient' },
+  'recall-too-late': { status: 409, title: 'It can no longer be taken back' },
   'name-taken': { status: 409, title: 'The name is in use' },
   'version-conflict': { status: 412, title: 'It has been changed since you read it' },
   'precondition-required': { status: 428, title: 'Say which version you edit (If-Match)' },

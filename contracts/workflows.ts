@@ -11,6 +11,8 @@ export interface DeliverInput {
   /** 0 for the first delivery; counted up by operators who send again. */
   readonly redrive: number;
   readonly sendQueue: string;
+  /** Taken back before its run began: it ends as recalled and calls nobody. */
+  readonly isRecalled?: true;
 }
 
 export interface DeliverResult {

@@ -6,7 +6,7 @@ import { problem } from '../contracts/problems.ts';
 import type { Account } from '../contracts/template.ts';
 import { route, type Route } from '../platform/http.ts';
 import { createValidator } from '../platform/validate.ts';
-import type { Device, Devices } from '../store/devices.ts';
+import type { Device, Devices } from '../store/index.ts';
 
 export interface DeviceRoutesDeps {
   readonly devices: Pick<Devices, 'register' | 'list' | 'remove'>;

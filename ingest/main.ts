@@ -1,5 +1,6 @@
 /** Process: HTTP in. Messages, status, search for services; receipts from providers. */
 import { createConnectors } from '../channels/registry.ts';
+import type { SealedRequest } from '../contracts/message.ts';
 import { problem } from '../contracts/problems.ts';
 import type { Snapshot } from '../contracts/result.ts';
 import { createNames } from '../contracts/topics.ts';
@@ -24,6 +25,7 @@ import { createTellRead } from './inbox/read-receipts.ts';
 import { inboxRoutes } from './inbox/routes.ts';
 import { createUserTokens } from './inbox/user-tokens.ts';
 import { getMessageStatus } from './get-message-status.ts';
+import { recallRoute } from './recall-message.ts';
 import { createReceiveReceipt } from './receive-receipt.ts';
 import { hashRecipient } from './recipient.ts';
 import { runStatus } from './run-status.ts';
@@ -94,8 +96,26 @@ await runProcess(logger, async (life) => {
   };
   const { inbox } = store;
   const streams = createEventStreams({ inbox, logger, metrics });
+  const recall = recallRoute<Caller>({
+    ids,
+    connectors,
+    client: temporal.client,
+    names,
+    publisher,
+    logger,
+    snapshotOf: (messageId, createdMs) => index.get(messageId, createdMs),
+    sealedRequestOf: ({ messageId, acceptedAt }) => index.sealedRequest(messageId, acceptedAt),
+    open: (sealed, messageId) =>
+      JSON.parse(sealer.open(sealed, messageId).toString('utf8')) as SealedRequest,
+    access: (accountId) => directory.access(accountId),
+    devicesOf: async ({ tenantId, userId, accountId }) =>
+      (await store.devices.list({ tenantId, userId }, accountId)).map(
+        ({ deviceToken }) => deviceToken,
+      ),
+  });
   const others = [
     search,
+    recall,
     ...devices,
     ...inboxRoutes({
       inbox,

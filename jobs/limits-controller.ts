@@ -16,6 +16,8 @@ export interface LimitsDeps {
   readonly logger: Logger;
   /** Accounts as they are now. */
   readonly accounts: () => Promise<readonly Account[]>;
+  /** Ids of accounts whose circuit is open: they are at fault and wait for a try. */
+  readonly openCircuits: () => Promise<ReadonlySet<string>>;
   /** Whether this process may write now; renews the lease. */
   readonly holdsLease: () => Promise<boolean>;
   /** Notes what is in force, for everyone who waits for it. */
@@ -28,8 +30,11 @@ const followEveryMs = 500;
 const rewriteEveryMs = 60_000;
 
 /** The limit an account should have: the lowest over its stored reasons. 0 holds everything. */
-export function effectiveLimit(account: Pick<Account, 'ratePerSecond' | 'isStopped'>): number {
-  return account.isStopped ? 0 : account.ratePerSecond;
+export function effectiveLimit(
+  account: Pick<Account, 'ratePerSecond' | 'isStopped'>,
+  hasOpenCircuit: boolean,
+): number {
+  return account.isStopped || hasOpenCircuit ? 0 : account.ratePerSecond;
 }
 
 /** Runs until stopped. */
@@ -38,8 +43,8 @@ export function controlLimits(deps: LimitsDeps): { stop(): Promise<void> } {
   const stopped = new AbortController();
   const written = new Map<string, { limit: number; atMs: number }>();
 
-  const apply = async (account: Account) => {
-    const limit = effectiveLimit(account);
+  const apply = async (account: Account, open: ReadonlySet<string>) => {
+    const limit = effectiveLimit(account, open.has(account.id));
     const last = written.get(account.id);
     const isFresh = last?.limit === limit && Date.now() - last.atMs < rewriteEveryMs;
     if (isFresh && account.limitInForce === limit) return;
@@ -60,9 +65,10 @@ export function controlLimits(deps: LimitsDeps): { stop(): Promise<void> } {
   const loop = (async () => {
     while (!stopped.signal.aborted) {
       try {
-        if (await deps.holdsLease())
-          for (const account of await deps.accounts()) await apply(account);
-        else written.clear();
+        if (await deps.holdsLease()) {
+          const open = await deps.openCircuits();
+          for (const account of await deps.accounts()) await apply(account, open);
+        } else written.clear();
       } catch (error) {
         logger.warn({ error, nextTryInMs: 1000 }, 'limits.postponed');
         await pause(1000, stopped.signal);

@@ -18,6 +18,7 @@ import { createMessageIndex } from '../store/message-index.ts';
 import { askReceipts } from './ask-receipts.ts';
 import { keepHouse } from './housekeeping.ts';
 import { controlLimits } from './limits-controller.ts';
+import { tryCircuits } from './try-circuits.ts';
 import { matchReceipts } from './match-receipts.ts';
 
 const config = loadConfig(process.env);
@@ -55,6 +56,8 @@ await runProcess(logger, async (life) => {
     names,
     logger,
     accounts: () => directory.allAccounts(),
+    openCircuits: async () =>
+      new Set((await store.circuits.listOpen()).map(({ accountId }) => accountId)),
     holdsLease: () => holdsLease('limits-controller'),
     setLimitInForce: (accountId, ratePerSecond) =>
       store.channelAccounts.setLimitInForce(accountId, ratePerSecond),
@@ -98,8 +101,9 @@ await runProcess(logger, async (life) => {
   life.add('receipt matching', () => receipts.stop());
 
   const { allowPrivateProviders, askReceiptsEverySeconds } = config;
+  const connectors = createConnectors({ allowPrivateProviders, ...store.connectorState });
   const asking = askReceipts({
-    connectors: createConnectors({ allowPrivateProviders, ...store.connectorState }),
+    connectors,
     accounts: () => directory.allAccounts(),
     access: (accountId) => directory.access(accountId),
     awaitingReceipt: (accountId, span) => index.awaitingReceipt(accountId, span),
@@ -117,6 +121,17 @@ await runProcess(logger, async (life) => {
     everyMs: askReceiptsEverySeconds * 1000,
   });
   life.add('receipt asking', () => asking.stop());
+  const circuits = tryCircuits({
+    circuits: store.circuits,
+    connectors,
+    accountOf: (accountId) => directory.account(accountId),
+    access: (accountId) => directory.access(accountId),
+    publisher,
+    names,
+    holdsLease: () => holdsLease('circuits'),
+    logger,
+  });
+  life.add('circuits', () => circuits.stop());
   const house = keepHouse({
     purges: {
       'recipient counters': (limit) => store.recipientCounters.purge(Date.now(), limit),

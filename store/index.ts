@@ -7,6 +7,7 @@ import type { Sealer } from '../platform/seal.ts';
 import { createApiKeys, type ApiKeys } from './api-keys.ts';
 import { createChannelAccounts, type ChannelAccounts } from './channel-accounts.ts';
 import { guarded, migrateDatabase, openDatabase, reach } from './database.ts';
+import { createCircuits, type Circuits } from './circuits.ts';
 import { createDevices, type Devices } from './devices.ts';
 import { createInbox, type Inbox } from './inbox.ts';
 import { createLeases, type Leases } from './leases.ts';
@@ -20,6 +21,8 @@ import { createTenants, type Tenants } from './tenants.ts';
 
 export { createDirectory, type Directory } from './directory.ts';
 export { openDirectory } from './open-directory.ts';
+export type { Circuit, Circuits } from './circuits.ts';
+export type { Device, Devices } from './devices.ts';
 export { inboxFilters, type FirstRead, type Inbox, type InboxPosition } from './inbox.ts';
 
 export interface Store {
@@ -33,6 +36,7 @@ export interface Store {
   readonly providerTokens: TokenTable;
   readonly devices: Devices;
   readonly optOuts: OptOuts;
+  readonly circuits: Circuits;
   readonly inbox: Inbox;
   readonly revisions: Revisions;
   /** What connectors share between processes: `createConnectors({ …, ...store.connectorState })`. */
@@ -83,6 +87,7 @@ export function createStore({ mysqlUrl, sealer, slots, logger }: StoreOptions): 
     providerTokens,
     connectorState: { tokens, inbox },
     devices: guarded(createDevices(db, sealer)),
+    circuits: guarded(createCircuits(db), counterDeadlineMs),
     optOuts: guarded(createOptOuts(db), counterDeadlineMs),
     inbox,
     revisions: guarded(createRevisions(db)),

@@ -55,6 +55,7 @@ describe('migrations', () => {
       { name: '0001-initial' },
       { name: '0002-channels' },
       { name: '0003-inbox' },
+      { name: '0004-circuits' },
     ]);
   });
   it('go on after a process died while it held the lock', async () => {

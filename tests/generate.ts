@@ -6,6 +6,7 @@ import { statusMoves } from '../contracts/status.ts';
 import { channelTable } from './channel-table.ts';
 import { deviceRoutes } from '../ingest/devices.ts';
 import { inboxRoutes } from '../ingest/inbox/routes.ts';
+import { recallRoute } from '../ingest/recall-message.ts';
 import { searchRoute } from '../ingest/search-messages.ts';
 import { ingestOpenapi } from '../ingest/server.ts';
 import { settings } from '../platform/config.ts';
@@ -17,6 +18,19 @@ const files: Record<string, string> = {
   'ingest/openapi.json': json(
     ingestOpenapi([
       searchRoute({ index: { search: none }, hashRecipient: none }),
+      recallRoute({
+        ids: { isGenuine: none },
+        connectors: new Map(),
+        client: undefined as never,
+        names: undefined as never,
+        publisher: undefined as never,
+        logger: undefined as never,
+        snapshotOf: none,
+        sealedRequestOf: none,
+        open: none,
+        access: none,
+        devicesOf: none,
+      }),
       ...deviceRoutes({
         devices: { register: none, list: none, remove: none },
         connectors: new Map(),

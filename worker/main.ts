@@ -78,7 +78,12 @@ await runProcess(logger, async (life) => {
         logger.warn({ accountId, error }, 'device.not-forgotten'),
       );
     },
-    tell: createTell({ publisher, names, logger }),
+    tell: createTell({
+      publisher,
+      names,
+      logger,
+      openCircuit: (circuit) => store.circuits.open(circuit),
+    }),
     logger,
   });
   const { connection, namespace, dataConverter } = temporal;

@@ -53,6 +53,7 @@ export async function deliver(input: DeliverInput): Promise<DeliverResult> {
 
 async function renderAndSend(input: DeliverInput): Promise<Ending> {
   const { message } = input;
+  if (input.isRecalled === true) return { status: 'recalled', attempts: 0 };
   const lifeMs = Date.parse(message.expiresAt) - Date.now();
   if (lifeMs <= 0) return expired('it waited in the queue until its life was over');
   const rendered = await render({ message });

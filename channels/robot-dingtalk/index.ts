@@ -34,6 +34,7 @@ export function createRobotDingtalk(deps: RobotDingtalkDeps): Connector {
       dedupe: { by: 'none' },
       receipts: 'none',
       askReceiptsAfterMs: [],
+      hasCredentialsPerRecipient: true,
       canReconcile: false,
       reconcileAfterMs: 0,
       recallWithinMs: 0,

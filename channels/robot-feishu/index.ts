@@ -37,6 +37,7 @@ export function createRobotFeishu(deps: RobotFeishuDeps): Connector {
       dedupe: { by: 'none' },
       receipts: 'none',
       askReceiptsAfterMs: [],
+      hasCredentialsPerRecipient: true,
       canReconcile: false,
       reconcileAfterMs: 0,
       recallWithinMs: 0,

@@ -33,6 +33,7 @@ export function createWebhookStandard(deps: WebhookStandardDeps): Connector {
       dedupe: { by: 'key', windowMs: receiverRemembersMs },
       receipts: 'none',
       askReceiptsAfterMs: [],
+      hasCredentialsPerRecipient: true,
       canReconcile: false,
       reconcileAfterMs: 0,
       recallWithinMs: 0,

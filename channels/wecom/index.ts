@@ -108,6 +108,7 @@ export function createWecomRobot(deps: WecomDeps): Connector {
       dedupe: { by: 'none' },
       receipts: 'none',
       askReceiptsAfterMs: [],
+      hasCredentialsPerRecipient: true,
       canReconcile: false,
       reconcileAfterMs: 5000,
       recallWithinMs: 0,

@@ -6,6 +6,7 @@ import type { Knex } from 'knex';
 import * as initial from './0001-initial.ts';
 import * as channels from './0002-channels.ts';
 import * as inbox from './0003-inbox.ts';
+import * as circuits from './0004-circuits.ts';
 
 interface Migration {
   readonly name: string;
@@ -16,6 +17,7 @@ const migrations: readonly Migration[] = [
   { name: '0001-initial', up: initial.up },
   { name: '0002-channels', up: channels.up },
   { name: '0003-inbox', up: inbox.up },
+  { name: '0004-circuits', up: circuits.up },
 ];
 
 /** An explicit list, so that sources run by tsx and compiled JavaScript see the same names. */

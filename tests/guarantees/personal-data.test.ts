@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import proto from '@temporalio/proto';
 import mysql from 'mysql2/promise';
+import type { To } from '../../contracts/message.ts';
 import { createLogger } from '../../platform/logger.ts';
 import { createRocketmqAdmin } from '../../platform/rocketmq-admin.ts';
 import { createReceiver } from '../../platform/rocketmq.ts';
@@ -16,6 +17,7 @@ const { DescribeWorkflowExecutionResponse, ListWorkflowExecutionsResponse } =
   proto.temporal.api.workflowservice.v1;
 
 const system = await startSystem({
+  connectors: ['email-smtp', 'inbox-builtin', 'push-fcm', 'wechat-template'],
   env: { MC_LOG_LEVEL: 'debug' },
   sandbox: {
     smsAliyun: { settings: { windows: null, receiptMedianMs: 200, receiptP99Ms: 400 } },
@@ -39,17 +41,32 @@ await system.store.templates.create(system.tenantId, {
       params: { text: '{{text}}' },
       text: '{{text}}',
     },
+    'email-smtp': { subject: '{{text}}', text: '{{text}}' },
+    'inbox-builtin': { title: 'Notice', body: '{{text}}' },
+    'push-fcm': { title: 'Notice', body: '{{text}}' },
+    'wechat-template': { templateId: 'TM_plain', data: { keyword1: '{{text}}' } },
   },
 });
 
 /** What must not be found, by who it is about. The values are nowhere else in the world. */
 const people = {
-  delivered: { phone: '+8613987650421', value: 'Vermächtnis-Qx81-您的遗产' },
-  failed: { phone: '13987650532', value: 'Gutachten-Rw72-体检报告' },
-  retrying: { phone: '13987650643', value: 'Mahnung-Tk63-欠款通知' },
-  abroad: { phone: '+6598765075', value: 'Kündigung-Um54-解雇通知' },
+  delivered: { address: '+8613987650421', value: 'Vermächtnis-Qx81-您的遗产' },
+  failed: { address: '13987650532', value: 'Gutachten-Rw72-体检报告' },
+  retrying: { address: '13987650643', value: 'Mahnung-Tk63-欠款通知' },
+  abroad: { address: '+6598765075', value: 'Kündigung-Um54-解雇通知' },
+  mailed: { address: 'qx.privatperson@example.com', value: 'Arztbrief-Wm83-诊断结果' },
+  inboxed: { address: 'u-privat-99887766', value: 'Abmahnung-Xn92-警告信' },
+  pushed: { address: 'geraet-privat-5544332211', value: 'Befund-Yo19-化验单' },
+  followed: { address: 'oPrivat5544332211000Abcdefgh', value: 'Gehalt-Zp28-工资条' },
 } as const;
-const searchable = { phone: '13987650764', value: 'Lieferung-Vn45-包裹已到' } as const;
+
+function toOf(address: string): To {
+  if (address.includes('@')) return { email: address };
+  if (address.startsWith('u-')) return { userId: address };
+  if (address.startsWith('geraet-')) return { deviceToken: address };
+  return address.startsWith('o') ? { openid: address } : { phone: address };
+}
+const searchable = { address: '13987650764', value: 'Lieferung-Vn45-包裹已到' } as const;
 type Case = keyof typeof people;
 
 /** A secret in every form in which bytes might carry it: as it is, escaped, and in the middle of base64. */
@@ -69,13 +86,15 @@ function formsOf(secret: string): string[] {
   return [...new Set([secret, encodeURIComponent(secret), escaped, ...inBase64])];
 }
 
-const secretsOf = ({ phone, value }: { phone: string; value: string }) =>
-  [phone.replace(/^\+(86)?/, ''), value, value.slice(value.lastIndexOf('-') + 1)].flatMap(formsOf);
+const secretsOf = ({ address, value }: { address: string; value: string }) =>
+  [address.replace(/^\+(86)?/, ''), value, value.slice(value.lastIndexOf('-') + 1)].flatMap(
+    formsOf,
+  );
 
 /** Fails when any of the bytes say anything of anybody. */
 function assertPrivate(where: string, bytes: Uint8Array, whose: readonly object[]): void {
   const buffer = Buffer.from(bytes);
-  for (const person of whose as readonly { phone: string; value: string }[])
+  for (const person of whose as readonly { address: string; value: string }[])
     for (const form of secretsOf(person)) {
       const at = buffer.indexOf(form);
       const around = buffer.subarray(Math.max(0, at - 200), at + 200).toString('utf8');
@@ -87,10 +106,10 @@ const everybody = Object.values(people);
 
 async function post(
   template: string,
-  { phone, value }: { phone: string; value: string },
+  { address, value }: { address: string; value: string },
 ): Promise<string> {
   const variables = template === 'order-shipped' ? { orderId: value } : { text: value };
-  const message = { to: { phone }, template, variables };
+  const message = { to: toOf(address), template, variables };
   const { status, body } = await system.call('POST', '/v1/messages', message);
   assert.equal(status, 202, JSON.stringify(body));
   return String(body['id']);
@@ -101,13 +120,13 @@ const ids = {} as Record<Case | 'searchable', string>;
 before(async () => {
   const { faults } = system.sandbox.smsAliyun;
   // Providers repeat the number that they refuse.
-  const message = ({ phone }: { phone: string }) => `号码 ${phone} 不正确`;
+  const message = ({ address }: { address: string }) => `号码 ${address} 不正确`;
   faults.add({
     kind: 'error',
     status: 200,
     code: 'isv.MOBILE_NUMBER_ILLEGAL',
     message: message(people.failed),
-    to: people.failed.phone,
+    to: people.failed.address,
     action: 'SendSms',
   });
   faults.add({
@@ -115,7 +134,7 @@ before(async () => {
     status: 403,
     code: 'InvalidAccessKeyId.Inactive',
     message: message(people.retrying),
-    to: people.retrying.phone,
+    to: people.retrying.address,
     action: 'SendSms',
   });
   ids.delivered = await post('private-notice', people.delivered);
@@ -124,14 +143,30 @@ before(async () => {
   ids.abroad = await post('private-notice', people.abroad);
   ids.searchable = await post('order-shipped', searchable);
   // Bad requests and questions carry the same data.
-  const bad = { to: people.delivered, template: 'private-notice', variables: people.delivered };
+  const { address, value } = people.delivered;
+  const bad = {
+    to: { phone: address, value },
+    template: 'private-notice',
+    variables: people.delivered,
+  };
   assert.equal((await system.call('POST', '/v1/messages', bad)).status, 422);
-  await system.call('GET', `/v1/messages?to=${people.failed.phone}`);
+  await system.call('GET', `/v1/messages?to=${people.failed.address}`);
   await system.untilStatus(ids.delivered, ['delivered']);
   await system.untilStatus(ids.searchable, ['delivered']);
   await system.untilStatus(ids.abroad, ['sent', 'delivered', 'failed']);
   await system.untilStatus(ids.failed, ['failed']);
   await system.untilStatus(ids.retrying, ['retrying']);
+  // A device and an inbox have rows of their own, and addresses of their own in calls.
+  const { pushed, inboxed, mailed } = people;
+  const device = { connector: 'push-fcm', deviceToken: pushed.address };
+  const registered = await system.call('POST', `/v1/users/${inboxed.address}/devices`, device);
+  assert.equal(registered.status, 200, JSON.stringify(registered.body));
+  for (const name of ['mailed', 'inboxed', 'pushed', 'followed'] as const) {
+    ids[name] = await post('private-notice', people[name]);
+    await system.untilStatus(ids[name], ['sent', 'delivered']);
+  }
+  await system.call('GET', `/v1/messages?to=email:${mailed.address}`);
+  await system.call('GET', `/v1/inbox/${inboxed.address}/items`);
   for (const id of Object.values(ids))
     await until(`an attempt of ${id} is in the index`, async () => {
       const { body } = await system.call('GET', `/v1/messages/${id}`);
@@ -144,7 +179,10 @@ describe('personal data', () => {
     const { device } = system.sandbox.smsAliyun;
     const [shown] = device.find({ where: { phone: '13987650421' } }).entries;
     assert.match(shown?.text ?? '', /Vermächtnis-Qx81-您的遗产/);
-    assert.equal(device.count('phone', people.failed.phone), 0);
+    assert.equal(device.count('phone', people.failed.address), 0);
+    const { emailSmtp, pushFcm, wechat } = system.sandbox;
+    for (const { device: shownOn } of [emailSmtp, pushFcm, wechat])
+      assert.equal(shownOn.total(), 1);
   });
 
   it('histories, descriptions and lists of Temporal hold none of it, and no workflow id or task queue does', async () => {
@@ -194,7 +232,7 @@ describe('personal data', () => {
     const documents = (JSON.parse(text) as { hits: { hits: { _source: object }[] } }).hits.hits;
     assert.ok(documents.length >= 3 * Object.keys(ids).length, `${documents.length} documents`);
     assertPrivate('an index', Buffer.from(text), everybody);
-    const phoneOnly = { phone: searchable.phone, value: searchable.phone };
+    const phoneOnly = { address: searchable.address, value: searchable.address };
     assertPrivate('an index', Buffer.from(text), [phoneOnly]);
     const holders = documents.filter((hit) => JSON.stringify(hit).includes(searchable.value));
     assert.equal(holders.length, 1);
@@ -270,6 +308,10 @@ describe('personal data', () => {
       failed: '139****0532',
       retrying: '139****0643',
       abroad: '+65****5075',
+      mailed: 'q****@example.com',
+      inboxed: 'u-p****766',
+      pushed: 'ger****211',
+      followed: 'oPr****fgh',
     } as const satisfies Record<Case, string>;
     for (const [name, mask] of Object.entries(masks)) {
       const { body } = await system.call('GET', `/v1/messages/${ids[name as Case]}`);

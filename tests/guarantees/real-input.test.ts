@@ -1,6 +1,6 @@
 /**
- * Real texts, byte for byte: the 5,574 messages of the SMS Spam Collection (tests/data/README.md) and texts that break
- * careless code. What the provider forbids ends as content-rejected; everything else is on the phone as it was asked.
+ * Real texts, byte for byte: every third of the 5,574 messages of the SMS Spam Collection (tests/data/README.md), or with
+ * MC_ALL_TEXTS=true all of them, and texts that break careless code. What the provider forbids ends as content-rejected; everything else is on the phone as it was asked.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -14,11 +14,13 @@ const system = await startSystem({
 });
 
 const sign = '【消息中心】';
-const collected = readFileSync(new URL('../data/sms-messages.tsv', import.meta.url), 'utf8')
+const step = process.env['MC_ALL_TEXTS'] === 'true' ? 1 : 3;
+const collection = readFileSync(new URL('../data/sms-messages.tsv', import.meta.url), 'utf8')
   .split('\n')
   .slice(1)
   .filter((line) => line !== '')
   .map((line) => line.slice(line.indexOf('\t') + 1));
+const collected = collection.filter((_, index) => index % step === 0);
 const hard = [
   '您的订单已发货，快递单号 SF1234567890，请注意查收。',
   '👩‍👩‍👧‍👦 family, 🇨🇳 flag, 👍🏽 skin, e\u0301 combining, \u{1F9D1}\u200D\u{1F680} astronaut',
@@ -47,8 +49,8 @@ describe('real input', () => {
   const sms = system.sandbox.smsAliyun;
   const ids: string[] = [];
 
-  it('5,574 real messages and the hard ones are accepted', async () => {
-    assert.equal(collected.length, 5574);
+  it(`${collected.length} real messages and the hard ones are accepted`, async () => {
+    assert.equal(collection.length, 5574);
     for (let start = 0; start < texts.length; start += 500) {
       const messages = texts.slice(start, start + 500).map((text, offset) => ({
         // Six messages a number: within what the provider allows a number a day.
