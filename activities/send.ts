@@ -9,8 +9,7 @@ import type { Connector, ConnectorClient } from '../contracts/channel.ts';
 import type { To, Variables } from '../contracts/message.ts';
 import type { SendOutcome } from '../contracts/outcome.ts';
 import { Problem } from '../contracts/problems.ts';
-import { sequences, type Attempt, type Reason, type Snapshot } from '../contracts/result.ts';
-import { snapshotBase } from '../contracts/snapshot-base.ts';
+import type { Reason } from '../contracts/result.ts';
 import type { Template } from '../contracts/template.ts';
 import { renderContent } from '../templates/index.ts';
 import type { Logger } from '../platform/logger.ts';
@@ -30,6 +29,7 @@ import {
 import type { OpenRequest } from './sealed-request.ts';
 import { findTargets, type Target, type TargetsDeps } from './targets.ts';
 import type { Tell } from './tell.ts';
+import { Timeline, type Told } from './timeline.ts';
 
 export interface SendDeps extends TargetsDeps {
   readonly clients: Clients;
@@ -57,9 +57,6 @@ export interface SendDeps extends TargetsDeps {
   readonly logger: Logger;
 }
 
-/** What a call came to, before it is numbered and timed. */
-type Told = Omit<Attempt, 'number' | 'startedAt' | 'durationMs' | 'accountId'>;
-
 /** What this attempt came to for one address. */
 type Step =
   | { readonly next: 'end'; readonly end: End; readonly told?: Told }
@@ -85,10 +82,8 @@ class AttemptRun {
   readonly #deps: SendDeps;
   readonly #input: SendInput;
   readonly #attempt: number;
-  readonly #startedAt = new Date();
   #progress: Progress;
-  /** What this attempt has to tell; all but the last are told at once, the last one with how the attempt ended. */
-  #told: Attempt[] = [];
+  readonly #timeline: Timeline;
   /** Delivery key → when its call was begun, while it is under way. */
   readonly #calling = new Map<string, string>();
 
@@ -100,6 +95,13 @@ class AttemptRun {
     this.#input = input;
     this.#attempt = attempt;
     this.#progress = before;
+    this.#timeline = new Timeline({
+      input,
+      tell: deps.tell,
+      logger: deps.logger,
+      temporalAttempt: attempt,
+      before: before.attempts,
+    });
   }
 
   async run(scheduledAtMs: number): Promise<SendReport> {
@@ -120,7 +122,7 @@ class AttemptRun {
       'delivery.stumbled',
     );
     for (const [key, sentAt] of this.#calling) this.#doubt(key, sentAt);
-    for (const attempt of this.#told) await this.#tellOf(attempt);
+    await this.#timeline.tellAll(callsOf(this.#progress));
     this.#leave();
     throw ApplicationFailure.create({
       message: detail,
@@ -188,7 +190,8 @@ class AttemptRun {
   }
 
   #take({ key }: Target, step: Step, waiting: Later[]): void {
-    if (step.told !== undefined) this.#note(step.told, step);
+    if (step.told !== undefined)
+      this.#timeline.note(step.told, step.next === 'later' ? step.delayMs : undefined);
     if (step.next === 'later') waiting.push(step);
     else
       this.#progress = withTarget(this.#progress, key, {
@@ -372,67 +375,14 @@ class AttemptRun {
     }
   }
 
-  /** Numbers and times what was tried. */
-  #note(told: Told, step?: Step): void {
-    const attempt: Attempt = {
-      number: this.#progress.attempts + this.#told.length + 1,
-      startedAt: this.#startedAt.toISOString(),
-      durationMs: Date.now() - this.#startedAt.getTime(),
-      accountId: this.#input.message.accountId,
-      ...told,
-      ...(step?.next === 'later' && {
-        nextAttemptAt: new Date(Date.now() + step.delayMs).toISOString(),
-      }),
-    };
-    this.#told.push(attempt);
-  }
-
-  #log(next: string): void {
-    const { message } = this.#input;
-    const { tenantId, channel, accountId } = message;
-    for (const attempt of this.#told.length > 0 ? this.#told : [undefined])
-      this.#deps.logger.info(
-        {
-          messageId: message.id,
-          tenantId,
-          channel,
-          accountId,
-          temporalAttempt: this.#attempt,
-          ...attempt,
-          next,
-        },
-        'delivery.attempted',
-      );
-  }
-
-  /** Tells of an attempt that is not the message's last one. */
-  #tellOf(attempt: Attempt, waiting?: Later): Promise<void> {
-    const { message, redrive, leg, templateVersion } = this.#input;
-    const snapshot: Snapshot = {
-      ...snapshotBase(message),
-      status: waiting === undefined ? 'sending' : 'retrying',
-      redrive,
-      sequence: sequences.attempt(leg, attempt.number),
-      updatedAt: new Date().toISOString(),
-      templateVersion,
-      attempts: callsOf(this.#progress),
-      ...(waiting !== undefined && {
-        reason: waiting.reason,
-        nextAttemptAt: new Date(Date.now() + waiting.delayMs).toISOString(),
-      }),
-      attempt,
-    };
-    return this.#deps.tell.attempt(snapshot);
-  }
-
   /** Every address has come to its end: done when one of them has the message. */
   async #conclude(): Promise<SendReport> {
     const ends = Object.values(this.#progress.targets).flatMap(({ end }) => end ?? []);
-    const last = this.#told.at(-1);
-    for (const attempt of this.#told.slice(0, -1)) await this.#tellOf(attempt);
+    const { last } = this.#timeline;
+    await this.#timeline.tellAllButLast(callsOf(this.#progress));
     const done = ends.find((end) => end.isDone);
     if (done !== undefined) {
-      this.#log('done');
+      this.#timeline.log('done');
       return {
         attempts: callsOf(this.#progress),
         ...(last !== undefined && { attempt: last }),
@@ -453,11 +403,15 @@ class AttemptRun {
   }
 
   /** Leaves the progress for the next attempt and has the server call again when the first address is due. */
-  async #later(waiting: readonly Later[]): Promise<never> {
+  async #later(waiting: readonly Later[]): Promise<SendReport> {
     const soonest = waiting.reduce((least, step) => (step.delayMs < least.delayMs ? step : least));
-    for (const attempt of this.#told) await this.#tellOf(attempt, soonest);
-    this.#log('retry');
     const { reason, delayMs } = soonest;
+    // Some device has it, and the others' turn would come too late: it is sent.
+    const isTooLate = Date.now() + delayMs >= Date.parse(this.#input.message.expiresAt);
+    if (isTooLate && Object.values(this.#progress.targets).some(({ end }) => end?.isDone === true))
+      return this.#conclude();
+    await this.#timeline.tellAll(callsOf(this.#progress), soonest);
+    this.#timeline.log('retry');
     this.#leave();
     const nextAttemptAt = new Date(Date.now() + delayMs).toISOString();
     throw ApplicationFailure.create({
@@ -474,14 +428,14 @@ class AttemptRun {
     this.#progress = {
       ...this.#progress,
       lastAttempt: this.#attempt,
-      attempts: this.#progress.attempts + this.#told.length,
+      attempts: this.#progress.attempts + this.#timeline.length,
     };
     Context.current().heartbeat(this.#progress);
   }
 
   #giveUp(failureType: string, reason: Reason): never {
-    const last = this.#told.at(-1);
-    this.#log('give-up');
+    const { last } = this.#timeline;
+    this.#timeline.log('give-up');
     throw ApplicationFailure.create({
       message: inWords(reason),
       type: failureType,

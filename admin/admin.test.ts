@@ -348,6 +348,8 @@ describe('the administration API', () => {
       '/v1/channel-accounts',
       '/v1/channel-accounts/{id}',
       '/v1/channel-accounts/{id}/verify',
+      '/v1/circuits',
+      '/v1/circuits/{accountId}',
       '/v1/connectors',
       '/v1/templates',
       '/v1/templates/preview',
