@@ -12,7 +12,7 @@ import { priorityKeys, type Names } from '../contracts/topics.ts';
 import { deliverWorkflow, type DeliverInput, type DeliverMemo } from '../contracts/workflows.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Delivery, Publisher } from '../platform/queue.ts';
-import { searchAttributes } from '../platform/temporal-client.ts';
+import { messageAttributes } from '../platform/temporal-client.ts';
 import { createValidator } from '../platform/validate.ts';
 import type { Pace } from './pace.ts';
 import { park, type ParkReason } from './park.ts';
@@ -129,13 +129,7 @@ async function start({ client, names }: StartDeps, message: AcceptedMessage): Pr
           priorityKey: priorityKeys[message.priority],
           fairnessKey: message.tenantId.slice(0, 64),
         },
-        typedSearchAttributes: [
-          { key: searchAttributes.tenant, value: message.tenantId },
-          { key: searchAttributes.channel, value: message.channel },
-          { key: searchAttributes.account, value: message.accountId },
-          { key: searchAttributes.template, value: message.template },
-          { key: searchAttributes.priority, value: message.priority },
-        ],
+        typedSearchAttributes: messageAttributes(message),
       }),
     );
     return true;

@@ -29,7 +29,7 @@ import { pause } from '../platform/lifecycle.ts';
 import type { Logger } from '../platform/logger.ts';
 import { messageIdTimeMs, type MessageIds } from '../platform/message-id.ts';
 import type { Publisher } from '../platform/queue.ts';
-import { searchAttributes } from '../platform/temporal-client.ts';
+import { messageAttributes } from '../platform/temporal-client.ts';
 
 export interface RecallDeps {
   readonly ids: Pick<MessageIds, 'isGenuine'>;
@@ -200,13 +200,7 @@ async function startRecalled(deps: RecallDeps, snapshot: Snapshot): Promise<bool
         workflowIdReusePolicy: 'REJECT_DUPLICATE',
         workflowIdConflictPolicy: 'FAIL',
         memo: { acceptedAt: snapshot.acceptedAt },
-        typedSearchAttributes: [
-          { key: searchAttributes.tenant, value: snapshot.tenantId },
-          { key: searchAttributes.channel, value: snapshot.channel },
-          { key: searchAttributes.account, value: snapshot.accountId },
-          { key: searchAttributes.template, value: snapshot.template },
-          { key: searchAttributes.priority, value: snapshot.priority },
-        ],
+        typedSearchAttributes: messageAttributes(snapshot),
       }),
     );
     await Promise.race([handle.result(), pause(endWithinMs)]);

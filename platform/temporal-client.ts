@@ -7,6 +7,7 @@ import {
   type DataConverter,
 } from '@temporalio/common';
 import { createPayloadCodec } from './payload-codec.ts';
+import type { AcceptedMessage } from '../contracts/message.ts';
 import type { Sealer } from './seal.ts';
 
 /** What operators filter deliveries by in the Temporal UI. No personal data: these are never encrypted. */
@@ -19,6 +20,19 @@ export const searchAttributes = {
   priority: defineSearchAttributeKey('McPriority', SearchAttributeType.KEYWORD),
   state: defineSearchAttributeKey('McState', SearchAttributeType.KEYWORD),
 } as const;
+
+/** The attributes that a message's run starts with. */
+export function messageAttributes(
+  of: Pick<AcceptedMessage, 'tenantId' | 'channel' | 'accountId' | 'template' | 'priority'>,
+) {
+  return [
+    { key: searchAttributes.tenant, value: of.tenantId },
+    { key: searchAttributes.channel, value: of.channel },
+    { key: searchAttributes.account, value: of.accountId },
+    { key: searchAttributes.template, value: of.template },
+    { key: searchAttributes.priority, value: of.priority },
+  ];
+}
 
 export interface TemporalOptions {
   readonly address: string;

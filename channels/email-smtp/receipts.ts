@@ -2,7 +2,6 @@
  * Bounces, delivery reports and complaints, which come as mail: the mail server that receives the bounce address hands each
  * to our receipt address as it is (`message/rfc822`). A mail proves nothing about its sender; the token in the URL does.
  */
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { Check } from 'typebox/value';
 import type {
   AskedReceipt,
@@ -12,6 +11,7 @@ import type {
 } from '../../contracts/channel.ts';
 import { addressKinds } from '../../contracts/message.ts';
 import type { OutcomeClass } from '../../contracts/outcome.ts';
+import { isSame } from '../kit/is-same.ts';
 import { quietMailText, readReply } from './classify.ts';
 import { meaningOfReply } from './codes.ts';
 import { contentType, fieldGroups, parseHeaders, parseMail, partsOf, textOf } from './mime.ts';
@@ -195,9 +195,3 @@ const malformed = (detail: string): ReceiptParse => ({
   reason: 'malformed',
   detail,
 });
-
-/** Compares in constant time; hashing first hides the length too. */
-function isSame(given: string, wanted: string): boolean {
-  const hash = (text: string) => createHash('sha256').update(text).digest();
-  return timingSafeEqual(hash(given), hash(wanted));
-}

@@ -1,8 +1,9 @@
 /** A simulated JPush: push, cids and reports of one app. docs/channels/push-jpush.md names what is assumed. */
-import { createHash, randomUUID, timingSafeEqual } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { Type, type Static } from 'typebox';
 import { Check } from 'typebox/value';
 import { parseJson } from '../kit/answers.ts';
+import { isSame } from '../kit/is-same.ts';
 import {
   commonDefaults,
   commonSettings,
@@ -203,7 +204,6 @@ function isGenuine(
   authorization: string | undefined,
   { appKey, masterSecret }: PushJpushSimulatorOptions,
 ): boolean {
-  const digest = (text: string) => createHash('sha256').update(text).digest();
   const wanted = `Basic ${Buffer.from(`${appKey}:${masterSecret}`).toString('base64')}`;
-  return timingSafeEqual(digest(authorization ?? ''), digest(wanted));
+  return isSame(authorization ?? '', wanted);
 }

@@ -2,10 +2,10 @@
  * Simulated DingTalk custom robots: tokens, signatures, security settings, sizes, and the ten minutes of silence for who
  * sends more than 20 messages in one. The order of its checks is an assumption; docs/channels/robot-dingtalk.md tells more.
  */
-import { timingSafeEqual } from 'node:crypto';
 import { Type, type Static } from 'typebox';
 import { Check } from 'typebox/value';
 import { parseJson } from '../kit/answers.ts';
+import { isSame } from '../kit/is-same.ts';
 import { controlRoute } from '../sandbox/control.ts';
 import {
   commonDefaults,
@@ -174,7 +174,7 @@ function refusalOfCall(
   const ageMs = Math.abs(Date.now() - Number(timestamp));
   if (!/^\d{13}$/.test(timestamp) || ageMs > signatureLifeMs)
     return refuse(310_000, 'invalid timestamp');
-  if (!isEqual(query.get('sign') ?? '', signRobot(robot.secret, timestamp)))
+  if (!isSame(query.get('sign') ?? '', signRobot(robot.secret, timestamp)))
     return refuse(310_000, 'sign not match');
   return robot.isAddressAllowed === false
     ? refuse(310_000, 'ip 203.0.113.7 not in whitelist')
@@ -210,8 +210,3 @@ function refuse(errcode: number, errmsg: string): ServedReply {
 }
 
 const unknownToken = refuse(300_005, 'token is not exist');
-
-function isEqual(given: string, expected: string): boolean {
-  const [a, b] = [Buffer.from(given), Buffer.from(expected)];
-  return a.length === b.length && timingSafeEqual(a, b);
-}

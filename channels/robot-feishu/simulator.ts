@@ -2,10 +2,10 @@
  * Simulated Feishu custom robots: hooks, signatures, security settings, sizes and both windows. The order of its checks is
  * an assumption; docs/channels/robot-feishu.md tells more.
  */
-import { timingSafeEqual } from 'node:crypto';
 import { Type, type Static } from 'typebox';
 import { Check } from 'typebox/value';
 import { parseJson } from '../kit/answers.ts';
+import { isSame } from '../kit/is-same.ts';
 import { controlRoute } from '../sandbox/control.ts';
 import {
   commonDefaults,
@@ -176,8 +176,7 @@ function isSigned(body: unknown, secret: string): boolean {
   if (!Check(SignedSchema, body)) return false;
   const timestamp = String(body.timestamp);
   if (Math.abs(Date.now() - Number(timestamp) * 1000) > signatureLifeMs) return false;
-  const [given, expected] = [Buffer.from(body.sign), Buffer.from(signRobot(secret, timestamp))];
-  return given.length === expected.length && timingSafeEqual(given, expected);
+  return isSame(body.sign, signRobot(secret, timestamp));
 }
 
 function textOf(message: Static<typeof MessageSchema>): string {

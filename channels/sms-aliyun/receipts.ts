@@ -2,7 +2,6 @@
  * Delivery receipts (SmsReport) and replies (SmsUp) that Alibaba Cloud pushes as JSON arrays
  * (help.aliyun.com/document_detail/101867.html and 101847.html). The push is not signed: a token in the URL protects it.
  */
-import { timingSafeEqual } from 'node:crypto';
 import { Type, type Static } from 'typebox';
 import { Check } from 'typebox/value';
 import type {
@@ -13,9 +12,9 @@ import type {
 } from '../../contracts/channel.ts';
 import type { OutcomeClass } from '../../contracts/outcome.ts';
 import { parseJson } from '../kit/answers.ts';
+import { isSame } from '../kit/is-same.ts';
 import { fromProviderNumber, maskNumbers, normalNumber } from './address.ts';
 import { batchMemberId } from './batch-ids.ts';
-import { sha256Hex } from './sign.ts';
 import { providerTime } from './time.ts';
 
 /** Receipt code → delivered, or what the failure means. A trailing `*` stands for any ending. */
@@ -152,9 +151,4 @@ function toOptOut(reply: Reply, nowMs: number): readonly OptOut[] {
   if (to === undefined || !optOutReplies.includes(content)) return [];
   const occurredAt = providerTime(reply.send_time) ?? new Date(nowMs).toISOString();
   return [{ to, isOut: true, occurredAt, how: 'reply-td' }];
-}
-
-/** Compares in constant time; hashing first hides the length too. */
-function isSame(given: string, wanted: string): boolean {
-  return timingSafeEqual(Buffer.from(sha256Hex(given)), Buffer.from(sha256Hex(wanted)));
 }

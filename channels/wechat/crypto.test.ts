@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { createCipheriv } from 'node:crypto';
 import { test } from 'node:test';
-import { decryptPush, isSame } from './crypto.ts';
+import { isSame } from '../kit/is-same.ts';
+import { decryptPush } from './crypto.ts';
 
 const aesKey = 'abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG';
 /** Encrypts bytes as they are: head, length, text and padding by hand. */

@@ -2,25 +2,13 @@
  * Signatures and encryption of WeChat's pushes
  * (developers.weixin.qq.com/doc/oplatform/developers/dev/push/encryption). SHA-1 and AES-CBC are the provider's choice.
  */
-import {
-  createCipheriv,
-  createDecipheriv,
-  createHash,
-  randomBytes,
-  timingSafeEqual,
-} from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
 
 /** SHA-1 over the sorted parts, in hex: `signature` over three of them, `msg_signature` with the ciphertext as a fourth. */
 export function signParts(...parts: readonly string[]): string {
   return createHash('sha1')
     .update([...parts].sort().join(''))
     .digest('hex');
-}
-
-/** Compares in constant time; hashing first hides the length, too. */
-export function isSame(given: string, wanted: string): boolean {
-  const digest = (text: string) => createHash('sha256').update(text).digest();
-  return timingSafeEqual(digest(given), digest(wanted));
 }
 
 const blockBytes = 32;

@@ -7,7 +7,8 @@ import { Check } from 'typebox/value';
 import { XMLParser } from 'fast-xml-parser';
 import type { AccountAccess, ReceiptParse, ReceiptRequest } from '../../contracts/channel.ts';
 import { parseJson } from '../kit/answers.ts';
-import { decryptPush, isSame, signParts } from './crypto.ts';
+import { isSame } from '../kit/is-same.ts';
+import { decryptPush, signParts } from './crypto.ts';
 import { readEvent } from './events.ts';
 import type { WechatSecrets, WechatSettings } from './schemas.ts';
 
