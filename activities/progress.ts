@@ -1,5 +1,6 @@
 /** What an attempt leaves for the next one, in the heartbeat details that are sent with its failure. */
 import type { Reason } from '../contracts/result.ts';
+import type { Tried } from '../contracts/tried.ts';
 
 /** A call that the provider may have taken, and how often it was asked about it. */
 export interface Doubt {
@@ -25,6 +26,8 @@ export interface Progress {
   readonly lastAttempt: number;
   /** Attempts told of in the timeline. */
   readonly attempts: number;
+  /** What those came to. */
+  readonly tried?: Tried;
   /** By delivery key. */
   readonly targets: Readonly<Record<string, TargetProgress>>;
 }

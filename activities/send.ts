@@ -4,16 +4,27 @@
  */
 import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
 import { Context } from '@temporalio/activity';
-import { outcomeUnknown, type SendInput, type SendReport } from '../contracts/activities.ts';
+import {
+  accountAtFault,
+  dataExpired,
+  outcomeUnknown,
+  paused,
+  recalled,
+  suppressed,
+  type SendInput,
+  type SendReport,
+} from '../contracts/activities.ts';
 import type { Connector, ConnectorClient } from '../contracts/channel.ts';
-import type { To, Variables } from '../contracts/message.ts';
+import type { AcceptedMessage, To, Variables } from '../contracts/message.ts';
 import type { SendOutcome } from '../contracts/outcome.ts';
 import { Problem } from '../contracts/problems.ts';
 import type { Reason } from '../contracts/result.ts';
 import type { Template } from '../contracts/template.ts';
+import type { StopVerdict } from '../store/index.ts';
 import { renderContent } from '../templates/index.ts';
-import type { Logger } from '../platform/logger.ts';
+import type { AccountHealth, Leave } from './account-health.ts';
 import type { Clients } from './clients.ts';
+import { lacksConsent, type ConsentDeps } from './consent.ts';
 import { backoffMs, decide } from './decide.ts';
 import { doubtReason, settleDoubt } from './doubt.ts';
 import { deliveryKey } from '../platform/delivery-key.ts';
@@ -26,13 +37,16 @@ import {
   type End,
   type Progress,
 } from './progress.ts';
-import type { OpenRequest } from './sealed-request.ts';
-import { findTargets, type Target, type TargetsDeps } from './targets.ts';
+import { endIfExpired, type OpenRequest } from './sealed-request.ts';
+import { endWithoutTarget, findTargets, type Target, type TargetsDeps } from './targets.ts';
 import type { Tell } from './tell.ts';
-import { Timeline, type Told } from './timeline.ts';
+import { toTold, Timeline, type Told } from './timeline.ts';
+import { inWords, pausedRetryMs, providerAway, providerAwayReason, blindRetryMs } from './waits.ts';
 
-export interface SendDeps extends TargetsDeps {
+export interface SendDeps extends TargetsDeps, ConsentDeps {
   readonly clients: Clients;
+  /** Of all accounts, and of their chunks, in this process. */
+  readonly health: AccountHealth;
   readonly templateVersion: (
     tenantId: string,
     name: string,
@@ -53,8 +67,9 @@ export interface SendDeps extends TargetsDeps {
     channel: string;
     recipientHash: string;
   }) => Promise<boolean>;
+  /** Whether people have recalled or paused it. */
+  readonly stopOf: (message: AcceptedMessage) => StopVerdict;
   readonly tell: Tell;
-  readonly logger: Logger;
 }
 
 /** What this attempt came to for one address. */
@@ -101,6 +116,7 @@ class AttemptRun {
       logger: deps.logger,
       temporalAttempt: attempt,
       before: before.attempts,
+      triedBefore: before.tried ?? {},
     });
   }
 
@@ -128,19 +144,23 @@ class AttemptRun {
       message: detail,
       type: 'internal-error',
       nextRetryDelay: backoffMs(Math.min(this.#attempt, 6), Math.random()),
-      details: [
-        {
-          attempts: callsOf(this.#progress),
-          reason: { code: 'internal-error', detail },
-        } satisfies SendReport,
-      ],
+      details: [this.#report({ code: 'internal-error', detail })],
     });
   }
 
   async #run(scheduledAtMs: number): Promise<SendReport> {
+    // An operator has reset it: Temporal counts anew, and so must what the next attempt compares with.
+    if (this.#attempt === 1 && this.#progress.lastAttempt > 0) {
+      this.#progress = { ...this.#progress, lastAttempt: 0 };
+      Context.current().heartbeat(this.#progress);
+    }
     const { message, redrive } = this.#input;
     const { connector, client } = await this.#deps.clients.of(message.accountId);
-    const { to, variables } = this.#deps.openRequest(message);
+    const request = await endIfExpired(() => this.#deps.openRequest(message));
+    // A call that was never heard of may have been taken; nobody can be asked any more.
+    if ('code' in request)
+      return this.#giveUp(this.#isUnheard ? outcomeUnknown : dataExpired, request);
+    const { to, variables } = request;
     const keyOf = (address: To) =>
       deliveryKey({
         messageId: message.id,
@@ -150,10 +170,46 @@ class AttemptRun {
       });
     const targets = await findTargets(this.#deps, { message, connector, to, keyOf });
 
-    // The attempt before this one never concluded: its worker died, perhaps in the middle of a provider's call.
-    if (this.#attempt - 1 > this.#progress.lastAttempt)
+    if (this.#isUnheard)
       for (const { key } of targets) this.#doubt(key, new Date(scheduledAtMs).toISOString());
 
+    const leave = this.#askLeave(connector);
+    if (!leave.mayCall) {
+      const away = providerAway(leave);
+      const isInDoubt = targets.some(
+        ({ key }) => targetOf(this.#progress, key).doubt !== undefined,
+      );
+      if (this.#input.hasStandIn && leave.why === 'down' && !isInDoubt)
+        return this.#giveUp(accountAtFault, away.reason);
+      return this.#later([{ next: 'later', ...away }], connector);
+    }
+    try {
+      return await this.#deliver({ connector, client, targets, variables, key: keyOf(to) });
+    } finally {
+      leave.done();
+    }
+  }
+
+  /** One endpoint or robot of many says nothing of the others. */
+  #askLeave({ capabilities }: Connector): Leave {
+    return capabilities.hasCredentialsPerRecipient === true
+      ? { mayCall: true, done: () => {} }
+      : this.#deps.health.ask(this.#input.message.accountId, this.#input.message.id);
+  }
+
+  async #deliver({
+    connector,
+    client,
+    targets,
+    variables,
+    key,
+  }: {
+    readonly connector: Connector;
+    readonly client: ConnectorClient;
+    readonly targets: readonly Target[];
+    readonly variables: Variables;
+    readonly key: string;
+  }): Promise<SendReport> {
     const waiting: Later[] = [];
     const open: Target[] = [];
     const pending = targets.filter(({ key }) => targetOf(this.#progress, key).end === undefined);
@@ -165,7 +221,8 @@ class AttemptRun {
       }),
     );
     if (open.length > 0) {
-      const held = await this.#hold(connector, keyOf(to));
+      const recipientHash = open[0]?.recipientHash ?? this.#input.message.recipientHash;
+      const held = await this.#hold(connector, { key, recipientHash });
       const rendered = held ?? (await this.#render(variables));
       if ('next' in rendered) for (const target of open) this.#take(target, rendered, waiting);
       else
@@ -179,7 +236,7 @@ class AttemptRun {
           ),
         );
     }
-    return waiting.length > 0 ? this.#later(waiting) : this.#conclude();
+    return waiting.length > 0 ? this.#later(waiting, connector) : this.#conclude(connector);
   }
 
   /** Marks a call as perhaps taken, unless that address has ended or is in doubt already. */
@@ -216,6 +273,7 @@ class AttemptRun {
       deliveryKey: key,
       target,
       signal: Context.current().cancellationSignal,
+      onNoAnswer: () => this.#noteHealth(connector, { class: 'transient' }),
     });
     switch (answer.next) {
       case 'send':
@@ -249,18 +307,65 @@ class AttemptRun {
     }
   }
 
-  /** Why no provider may be called now: too late for it, unwanted, or too many for this person. */
-  async #hold(connector: Connector, key: string): Promise<Step | undefined> {
+  /** What people have said of its batch, template, tenant or account. */
+  #stopped(): Step | undefined {
+    const { verdict, detail } = this.#deps.stopOf(this.#input.message);
+    const later = (delayMs: number, code: string): Step => ({
+      next: 'later',
+      delayMs,
+      reason: { code, detail },
+    });
+    switch (verdict) {
+      case 'go':
+        return undefined;
+      case 'recalled':
+        return failed(recalled, recalled, detail);
+      case 'paused':
+        // Handed back before any call it is rendered anew once it is resumed; after one, only this activity knows of it.
+        return this.#isUntouched
+          ? failed(paused, paused, detail)
+          : later(pausedRetryMs * (1 + Math.random()), paused);
+      case 'blind':
+        return later(blindRetryMs, 'stops-unread');
+    }
+  }
+
+  /** The attempt before this one never concluded: its worker died, perhaps in the middle of a provider's call. */
+  get #isUnheard(): boolean {
+    return this.#attempt - 1 > this.#progress.lastAttempt;
+  }
+
+  get #isUntouched(): boolean {
+    return (
+      this.#calling.size === 0 &&
+      Object.values(this.#progress.targets).every(
+        ({ calls, doubt, end }) => calls === 0 && doubt === undefined && end === undefined,
+      )
+    );
+  }
+
+  /** Why no provider may be called now: stopped, too late for it, unwanted, or too many for this person. */
+  async #hold(
+    connector: Connector,
+    counted: { readonly key: string; readonly recipientHash: string },
+  ): Promise<Step | undefined> {
     const { message } = this.#input;
+    // Looked at here too, so that what was stopped takes nothing from its recipient's limit.
+    const stopped = this.#stopped();
+    if (stopped !== undefined) return stopped;
     if (Date.parse(message.expiresAt) <= Date.now())
       return failed('expired', 'expired', 'its life ended before its turn came');
-    if (message.kind === 'marketing' && (await this.#deps.isOptedOut(message)))
+    // What they said since it was rendered.
+    const hashes = [...new Set([message.recipientHash, counted.recipientHash])];
+    const lack = await lacksConsent(this.#deps, message, hashes);
+    if (lack !== undefined) return failed(suppressed, lack.code, lack.detail);
+    if (message.kind === 'marketing' && (await this.#isOptedOut(counted.recipientHash)))
       return failed(
-        'recipient-refused',
+        suppressed,
         'opted-out',
         'this person said through this channel that they want no marketing',
       );
-    const window = await this.#admit(connector, key);
+    const window = await this.#admit(connector, counted);
     if (window.admitted) return undefined;
     return {
       next: 'later',
@@ -273,13 +378,21 @@ class AttemptRun {
     };
   }
 
+  #isOptedOut(recipientHash: string): Promise<boolean> {
+    const { tenantId, channel } = this.#input.message;
+    return this.#deps.isOptedOut({ tenantId, channel, recipientHash });
+  }
+
   /** While the counter cannot be asked the message goes on: the provider has limits of its own, and its refusal only delays. */
-  async #admit(connector: Connector, key: string): ReturnType<SendDeps['admitRecipient']> {
+  async #admit(
+    connector: Connector,
+    { key, recipientHash }: { readonly key: string; readonly recipientHash: string },
+  ): ReturnType<SendDeps['admitRecipient']> {
     const { message } = this.#input;
     try {
       return await this.#deps.admitRecipient({
         accountId: message.accountId,
-        recipientHash: message.recipientHash,
+        recipientHash,
         windows: connector.capabilities.recipientWindows[message.kind],
         deliveryKey: key,
         nowMs: Date.now(),
@@ -292,12 +405,15 @@ class AttemptRun {
   }
 
   async #render(variables: Variables): Promise<Step | { readonly content: unknown }> {
-    const { message, templateVersion } = this.#input;
+    const { message, templateVersion, language } = this.#input;
     const { tenantId, template: name } = message;
     const template = await this.#deps.templateVersion(tenantId, name, templateVersion);
     const invalid = (detail: string) => failed('template-invalid', 'template-invalid', detail);
     if (template === undefined) return invalid(`version ${templateVersion} of ${name} is gone`);
-    const rendered = renderContent(template, message.connector, variables);
+    const rendered = renderContent(template, message.connector, {
+      variables,
+      locale: language?.locale,
+    });
     return rendered.result === 'template-error'
       ? invalid(rendered.detail)
       : { content: rendered.content };
@@ -308,6 +424,9 @@ class AttemptRun {
     client: ConnectorClient,
     { to, key, content }: Target & { readonly content: unknown },
   ): Promise<Step> {
+    // The last look before the call: from here on it is under way.
+    const stopped = this.#stopped();
+    if (stopped !== undefined) return stopped;
     const sentAt = new Date().toISOString();
     this.#calling.set(key, sentAt);
     const signal = Context.current().cancellationSignal;
@@ -334,11 +453,8 @@ class AttemptRun {
       isHeld,
       random: Math.random(),
     });
-    const told: Told = {
-      outcome: outcome.class,
-      ...(outcome.providerCode !== undefined && { providerCode: outcome.providerCode }),
-      ...(outcome.providerMessage !== undefined && { providerMessage: outcome.providerMessage }),
-    };
+    await this.#noteHealth(connector, outcome);
+    const told = toTold(outcome);
     const counted = { ...before, calls: before.calls + 1 };
     if (decision.next !== 'retry' || decision.counts)
       this.#progress = withTarget(this.#progress, key, counted);
@@ -348,7 +464,7 @@ class AttemptRun {
         return { next: 'end', end: { isDone: true, ...id }, told: { ...told, ...id } };
       }
       case 'retry':
-        if (decision.alert)
+        if (decision.alert) {
           await this.#deps.tell.accountAtFault({
             message: this.#input.message,
             reason: decision.reason,
@@ -356,6 +472,13 @@ class AttemptRun {
             ...(outcome.class === 'quota-exhausted' &&
               outcome.resumeAt !== undefined && { resumeAt: outcome.resumeAt }),
           });
+          if (this.#input.hasStandIn)
+            return {
+              next: 'end',
+              end: { isDone: false, failureType: accountAtFault, reason: decision.reason },
+              told,
+            };
+        }
         return { next: 'later', delayMs: decision.delayMs, reason: decision.reason, told };
       case 'doubt': {
         const doubt = { sentAt, asked: 0 };
@@ -375,8 +498,21 @@ class AttemptRun {
     }
   }
 
+  /** A provider that takes nothing from anybody is an account at fault. */
+  async #noteHealth({ capabilities }: Connector, outcome: SendOutcome): Promise<void> {
+    if (capabilities.hasCredentialsPerRecipient === true) return;
+    const { message } = this.#input;
+    const { id: messageId, accountId } = message;
+    if (!this.#deps.health.note({ accountId, messageId, outcome })) return;
+    const reason = {
+      ...providerAwayReason,
+      detail: `${providerAwayReason.detail}; last: ${outcome.class}`,
+    };
+    await this.#deps.tell.accountAtFault({ message, reason, isWhole: true });
+  }
+
   /** Every address has come to its end: done when one of them has the message. */
-  async #conclude(): Promise<SendReport> {
+  async #conclude(connector: Connector): Promise<SendReport> {
     const ends = Object.values(this.#progress.targets).flatMap(({ end }) => end ?? []);
     const { last } = this.#timeline;
     await this.#timeline.tellAllButLast(callsOf(this.#progress));
@@ -385,31 +521,32 @@ class AttemptRun {
       this.#timeline.log('done');
       return {
         attempts: callsOf(this.#progress),
+        told: this.#timeline.told,
+        tried: this.#timeline.tried,
         ...(last !== undefined && { attempt: last }),
         ...(done.providerId !== undefined && { providerId: done.providerId }),
       };
     }
+    // The address in doubt is registered no more: it may have been sent there.
+    if (Object.values(this.#progress.targets).some(({ doubt }) => doubt !== undefined))
+      return this.#giveUp(outcomeUnknown, doubtReason);
     const failures = ends.filter((end) => !end.isDone);
     // One that may have been sent is the honest answer for them all.
-    const failure = failures.find((end) => end.failureType === outcomeUnknown) ??
-      failures.at(-1) ?? {
-        failureType: 'recipient-invalid',
-        reason: {
-          code: 'no-device',
-          detail: 'this user has no device registered at this channel account',
-        },
-      };
+    const failure =
+      failures.find((end) => end.failureType === outcomeUnknown) ??
+      failures.at(-1) ??
+      endWithoutTarget(connector);
     return this.#giveUp(failure.failureType, failure.reason);
   }
 
   /** Leaves the progress for the next attempt and has the server call again when the first address is due. */
-  async #later(waiting: readonly Later[]): Promise<SendReport> {
+  async #later(waiting: readonly Later[], connector: Connector): Promise<SendReport> {
     const soonest = waiting.reduce((least, step) => (step.delayMs < least.delayMs ? step : least));
     const { reason, delayMs } = soonest;
     // Some device has it, and the others' turn would come too late: it is sent.
     const isTooLate = Date.now() + delayMs >= Date.parse(this.#input.message.expiresAt);
     if (isTooLate && Object.values(this.#progress.targets).some(({ end }) => end?.isDone === true))
-      return this.#conclude();
+      return this.#conclude(connector);
     await this.#timeline.tellAll(callsOf(this.#progress), soonest);
     this.#timeline.log('retry');
     this.#leave();
@@ -419,8 +556,22 @@ class AttemptRun {
       type: reason.code,
       nextRetryDelay: Math.max(1, Math.round(delayMs)),
       category: ApplicationFailureCategory.BENIGN,
-      details: [{ attempts: callsOf(this.#progress), reason } satisfies SendReport],
+      details: [this.#report(reason)],
     });
+  }
+
+  /** Where the message stands, for the run and for who looks at it. */
+  #report(reason: Reason): SendReport {
+    const isInDoubt = Object.values(this.#progress.targets).some(
+      ({ doubt }) => doubt !== undefined,
+    );
+    return {
+      attempts: callsOf(this.#progress),
+      told: this.#timeline.told,
+      tried: this.#timeline.tried,
+      reason,
+      ...(isInDoubt && { isInDoubt: true as const }),
+    };
   }
 
   /** What the next attempt must know. */
@@ -429,6 +580,7 @@ class AttemptRun {
       ...this.#progress,
       lastAttempt: this.#attempt,
       attempts: this.#progress.attempts + this.#timeline.length,
+      tried: this.#timeline.tried,
     };
     Context.current().heartbeat(this.#progress);
   }
@@ -441,13 +593,7 @@ class AttemptRun {
       type: failureType,
       nonRetryable: true,
       category: ApplicationFailureCategory.BENIGN,
-      details: [
-        {
-          attempts: callsOf(this.#progress),
-          reason,
-          ...(last !== undefined && { attempt: last }),
-        } satisfies SendReport,
-      ],
+      details: [{ ...this.#report(reason), ...(last !== undefined && { attempt: last }) }],
     });
   }
 }
@@ -456,5 +602,3 @@ const failed = (failureType: string, code: string, detail: string): Step => ({
   next: 'end',
   end: { isDone: false, failureType, reason: { code, detail } },
 });
-
-const inWords = ({ code, detail }: Reason) => (detail === undefined ? code : `${code}: ${detail}`);

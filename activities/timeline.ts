@@ -1,12 +1,23 @@
 /** What one run of the send activity tried: numbered, timed, told and logged. */
 import type { SendInput } from '../contracts/activities.ts';
+import type { SendOutcome } from '../contracts/outcome.ts';
 import { sequences, type Attempt, type Reason, type Snapshot } from '../contracts/result.ts';
 import { snapshotBase } from '../contracts/snapshot-base.ts';
+import { triedAfter, triedTogether, type Tried } from '../contracts/tried.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Tell } from './tell.ts';
 
 /** What a call came to, before it is numbered and timed. */
 export type Told = Omit<Attempt, 'number' | 'startedAt' | 'durationMs' | 'accountId'>;
+
+/** What a provider's answer says for the timeline. */
+export function toTold({ class: outcome, providerCode, providerMessage }: SendOutcome): Told {
+  return {
+    outcome,
+    ...(providerCode !== undefined && { providerCode }),
+    ...(providerMessage !== undefined && { providerMessage }),
+  };
+}
 
 /** What is waited for before the next call. */
 export interface Waiting {
@@ -22,6 +33,8 @@ export interface TimelineOf {
   readonly temporalAttempt: number;
   /** Entries that earlier attempts told of. */
   readonly before: number;
+  /** What those came to. */
+  readonly triedBefore: Tried;
 }
 
 export class Timeline {
@@ -33,9 +46,19 @@ export class Timeline {
     this.#of = of;
   }
 
+  /** Entries of the message so far, over all its ways. */
+  get told(): number {
+    return this.#of.input.toldBefore + this.#of.before + this.#entries.length;
+  }
+
   /** How many entries this attempt has. */
   get length(): number {
     return this.#entries.length;
+  }
+
+  /** What all entries on this way came to. */
+  get tried(): Tried {
+    return this.#entries.reduce(triedAfter, this.#of.triedBefore);
   }
 
   /** The newest entry: it travels with the run's end when this attempt is the last one. */
@@ -46,7 +69,7 @@ export class Timeline {
   /** Notes what was tried; `delayMs`: until it is tried again. */
   note(told: Told, delayMs?: number): void {
     this.#entries.push({
-      number: this.#of.before + this.#entries.length + 1,
+      number: this.told + 1,
       startedAt: this.#startedAt.toISOString(),
       durationMs: Date.now() - this.#startedAt.getTime(),
       accountId: this.#of.input.message.accountId,
@@ -77,15 +100,26 @@ export class Timeline {
   }
 
   #tell(attempt: Attempt, calls: number, waiting?: Waiting): Promise<void> {
-    const { message, redrive, leg, templateVersion } = this.#of.input;
+    const {
+      message,
+      redrive,
+      round,
+      toldBefore,
+      callsBefore,
+      triedBefore,
+      templateVersion,
+      language,
+    } = this.#of.input;
     const snapshot: Snapshot = {
       ...snapshotBase(message),
       status: waiting === undefined ? 'sending' : 'retrying',
       redrive,
-      sequence: sequences.attempt(leg, attempt.number),
+      sequence: sequences.attempt(round, attempt.number - toldBefore),
       updatedAt: new Date().toISOString(),
       templateVersion,
-      attempts: calls,
+      ...language,
+      attempts: callsBefore + calls,
+      ...triedTogether(triedBefore ?? {}, this.tried),
       ...(waiting !== undefined && {
         reason: waiting.reason,
         nextAttemptAt: new Date(Date.now() + waiting.delayMs).toISOString(),

@@ -282,7 +282,8 @@ describe('the administration API', () => {
     const text = '您的验证码是 12 < 34 🔐';
     assert.deepEqual(shown.body, {
       contents: { 'sms-test': { content: { signName: '阿里云', text }, text, faults: [] } },
-      warnings: [],
+      findings: [],
+      sizes: {},
     });
     const unfit = await call('POST', '/v1/templates/preview', {
       body: { template: edit, variables: { code: 'much too long' } },
@@ -291,8 +292,13 @@ describe('the administration API', () => {
     const sampled = await call('POST', '/v1/templates/preview', {
       body: { template: { ...edit, variables: { ...edit.variables, spare: { type: 'number' } } } },
     });
-    assert.deepEqual(sampled.body['warnings'], [
-      { pointer: '/variables/spare', detail: 'is used nowhere' },
+    assert.deepEqual(sampled.body['findings'], [
+      {
+        level: 'warning',
+        pointer: '/variables/spare',
+        code: 'variable-unused',
+        detail: 'is used nowhere',
+      },
     ]);
     assert.equal((await store.templates.list('demo', { limit: 5, name: 'preview' })).length, 0);
   });
@@ -315,6 +321,45 @@ describe('the administration API', () => {
       (await call('POST', '/v1/tenants/no/api-keys', { body: { name: 'x' } })).status,
       404,
     );
+  });
+
+  it('edits the policy of a tenant from version 1 on, and names every faulty field', async () => {
+    const path = '/v1/tenants/demo/policy';
+    const first = await call('GET', path);
+    assert.deepEqual(
+      [first.status, first.headers.get('etag'), first.body],
+      [200, '"1"', { timeZone: 'Asia/Shanghai', weight: 1, version: 1 }],
+    );
+    const good = { timeZone: 'Asia/Shanghai' };
+    const night = { from: '22:00', to: '08:00', kinds: ['marketing'] };
+    const cap = { kinds: ['marketing'], count: 3, windowSeconds: 86_400 };
+    const bad: [change: object, pointers: string[]][] = [
+      [{ timeZone: 'Asia/Atlantis' }, ['/timeZone']],
+      [{ timeZone: undefined }, ['/timeZone']],
+      [{ quietHours: { ...night, to: '22:00' } }, ['/quietHours/to']],
+      [{ quietHours: { ...night, from: '24:00' } }, ['/quietHours/from']],
+      [{ quietHours: { ...night, kinds: ['otp'] } }, ['/quietHours/kinds/0']],
+      [{ quietHours: { ...night, kinds: [] } }, ['/quietHours/kinds']],
+      [{ frequencyCaps: [cap, { ...cap, count: 0 }] }, ['/frequencyCaps/1/count']],
+      [{ frequencyCaps: [{ ...cap, kinds: ['otp'] }] }, ['/frequencyCaps/0/kinds/0']],
+      [{ frequencyCaps: [{ ...cap, windowSeconds: 1 }] }, ['/frequencyCaps/0/windowSeconds']],
+      [{ weight: 0 }, ['/weight']],
+      [{ weight: 1001 }, ['/weight']],
+      [{ colour: 'red' }, ['/colour']],
+    ];
+    for (const [change, expected] of bad) {
+      const answer = await call('PUT', path, { body: { ...good, ...change }, ifMatch: '"1"' });
+      assert.deepEqual([answer.status, pointers(answer)], [422, expected]);
+    }
+    const body = { ...good, quietHours: night, frequencyCaps: [cap], weight: 2.5 };
+    assert.equal((await call('PUT', path, { body })).status, 428);
+    const put = await call('PUT', path, { body, ifMatch: '"1"' });
+    assert.deepEqual([put.status, put.body], [200, { ...body, version: 2 }]);
+    assert.equal((await call('PUT', path, { body, ifMatch: '"1"' })).status, 412);
+    assert.deepEqual((await call('GET', path)).body, put.body);
+    const nobody = '/v1/tenants/nobody/policy';
+    assert.equal((await call('GET', nobody)).status, 404);
+    assert.equal((await call('PUT', nobody, { body: good, ifMatch: '"1"' })).status, 404);
   });
 
   it('writes one line per edit', () => {
@@ -342,21 +387,144 @@ describe('the administration API', () => {
     for (const text of [...answers, ...lines]) assert.ok(!text.includes(secret), text);
   });
 
+  it('takes a redrive up, shows how far it has come, and cancels it', async () => {
+    const body = { tenantId: 'demo', filter: {}, ratePerSecond: 5, reason: 'mended' };
+    const made = await call('POST', '/v1/redrives', { body });
+    assert.equal(made.status, 202, JSON.stringify(made.body));
+    const location = made.headers.get('location') ?? '';
+    const { tenantId, filter, ratePerSecond, reason, state, found } = made.body;
+    assert.deepEqual({ tenantId, filter, ratePerSecond, reason }, body);
+    assert.deepEqual([state, found], ['running', 0]);
+    assert.deepEqual((await call('GET', location)).body, made.body);
+    const listed = await call('GET', '/v1/redrives?state=running&limit=1');
+    assert.deepEqual(listed.body.items, [made.body]);
+    assert.equal((await call('POST', `${location}/cancel`)).body['state'], 'cancelled');
+    assert.equal((await call('POST', `${location}/cancel`)).status, 200);
+    for (const [method, path] of [
+      ['GET', '/v1/redrives/rdr_none'],
+      ['POST', '/v1/redrives/rdr_none/cancel'],
+    ] as const)
+      assert.equal((await call(method, path)).status, 404);
+  });
+
+  it('names the field of a redrive that cannot be', async () => {
+    const { body: mine } = await call('GET', '/v1/channel-accounts?limit=1');
+    const accountId = mine.items?.[0]?.['id'];
+    await store.tenants.ensure('elsewhere', 'Elsewhere');
+    const ids = ['msg_00000000000000000000000000'];
+    const acceptedFrom = '2026-11-21T00:00:00Z';
+    for (const [body, pointer] of [
+      [{}, '/filter'],
+      [{ ids, filter: {} }, '/filter'],
+      [{ ids: [] }, '/ids'],
+      [{ ids: ['msg_x'] }, '/ids/0'],
+      [{ ids: [...ids, ...ids] }, '/ids'],
+      [{ filter: {}, ratePerSecond: 0 }, '/ratePerSecond'],
+      [{ filter: {}, ratePerSecond: 1001 }, '/ratePerSecond'],
+      [{ filter: {}, reason: ' ' }, '/reason'],
+      [{ filter: {}, expiresIn: 9 }, '/expiresIn'],
+      [{ filter: { status: ['sent'] } }, '/filter/status/0'],
+      [{ filter: { status: [] } }, '/filter/status'],
+      [{ filter: { acceptedFrom, acceptedTo: acceptedFrom } }, '/filter/acceptedTo'],
+      [{ filter: { acceptedFrom: 'yesterday' } }, '/filter/acceptedFrom'],
+      [{ filter: { accountId: 'acc_none' } }, '/filter/accountId'],
+      [{ tenantId: 'elsewhere', filter: { accountId } }, '/filter/accountId'],
+      [{ tenantId: 'nobody', filter: {} }, '/tenantId'],
+    ] as const) {
+      const answer = await call('POST', '/v1/redrives', {
+        body: { ratePerSecond: 5, reason: 'x', ...body },
+      });
+      assert.equal(answer.status, 422, JSON.stringify([body, answer.body]));
+      assert.deepEqual(pointers(answer), [pointer], JSON.stringify(body));
+    }
+    assert.deepEqual(pointers(await call('GET', '/v1/redrives?state=x')), ['query/state']);
+  });
+
+  it('shows the batches of every tenant, and a stop is seen on them', async () => {
+    const { id } = await store.batches.create('demo', { template: 'life', name: 'Spring' });
+    const upload = await store.batches.beginUpload('demo', id);
+    const members = [{ line: 2, to: { phone: '13900001111' }, variables: {} }];
+    await store.batches.addBlock(upload, { number: 0, firstIndex: 0, members });
+    await store.batches.finishUpload(upload, { members: 1, faults: 0 });
+    await store.batches.start('demo', id, {});
+    const listed = await call('GET', '/v1/batches?tenantId=demo');
+    assert.deepEqual(
+      listed.body.items?.map((item) => [item['id'], item['state'], item['total']]),
+      [[id, 'running', 1]],
+    );
+    const scope = { kind: 'batch', value: id };
+    const pause = { action: 'pause', scope, reason: 'test' };
+    assert.equal((await call('POST', '/v1/stops', { body: pause })).status, 201);
+    assert.equal((await call('GET', `/v1/batches/${id}`)).body['state'], 'paused');
+    assert.equal((await call('GET', '/v1/batches/bat_none')).status, 404);
+    assert.deepEqual(pointers(await call('GET', '/v1/batches?tenantId=nobody')), [
+      'query/tenantId',
+    ]);
+  });
+
   it('describes itself without any server', () => {
     const { paths } = adminOpenapi() as { paths: Record<string, object> };
     assert.deepEqual(Object.keys(paths).toSorted(), [
+      '/v1/audit',
+      '/v1/audit/export',
+      '/v1/batches',
+      '/v1/batches/{id}',
       '/v1/channel-accounts',
       '/v1/channel-accounts/{id}',
+      '/v1/channel-accounts/{id}/health',
       '/v1/channel-accounts/{id}/verify',
       '/v1/circuits',
       '/v1/circuits/{accountId}',
       '/v1/connectors',
+      '/v1/dead-letters',
+      '/v1/me',
+      '/v1/me/password',
+      '/v1/me/tokens',
+      '/v1/me/tokens/{id}',
+      '/v1/messages',
+      '/v1/messages/counts',
+      '/v1/messages/export',
+      '/v1/messages/sql',
+      '/v1/messages/{id}/explain',
+      '/v1/oidc/callback',
+      '/v1/oidc/start',
+      '/v1/redrives',
+      '/v1/redrives/{id}',
+      '/v1/redrives/{id}/cancel',
+      '/v1/secrets',
+      '/v1/secrets/rewrap',
+      '/v1/sessions',
+      '/v1/sessions/current',
+      '/v1/stops',
+      '/v1/stops/{id}/resume',
+      '/v1/template-versions',
       '/v1/templates',
+      '/v1/templates/export',
+      '/v1/templates/import',
+      '/v1/templates/lint',
       '/v1/templates/preview',
       '/v1/templates/{id}',
+      '/v1/templates/{id}/rollback',
+      '/v1/templates/{id}/versions',
+      '/v1/templates/{id}/versions/{a}/diff/{b}',
+      '/v1/templates/{id}/versions/{version}',
+      '/v1/templates/{id}/versions/{version}/approve',
+      '/v1/templates/{id}/versions/{version}/publish',
+      '/v1/templates/{id}/versions/{version}/reject',
+      '/v1/templates/{id}/versions/{version}/replay',
+      '/v1/templates/{id}/versions/{version}/submit',
+      '/v1/templates/{id}/versions/{version}/test',
       '/v1/tenants',
       '/v1/tenants/{id}/api-keys',
       '/v1/tenants/{id}/api-keys/{keyId}',
+      '/v1/tenants/{id}/policy',
+      '/v1/tenants/{id}/quotas',
+      '/v1/tenants/{id}/result-topic',
+      '/v1/users',
+      '/v1/users/{id}',
+      '/v1/webhook-endpoints',
+      '/v1/webhook-endpoints/{id}/disable',
+      '/v1/webhook-endpoints/{id}/enable',
     ]);
   });
 });

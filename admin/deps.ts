@@ -2,20 +2,35 @@
 import type { TSchema } from 'typebox';
 import type { Connector } from '../contracts/channel.ts';
 import { problem, type FieldFault } from '../contracts/problems.ts';
+import type { Grant, Session } from '../contracts/users.ts';
 import type { Logger } from '../platform/logger.ts';
 import { createValidator, type Validator } from '../platform/validate.ts';
+import type { ExplainDeps, ReplayDeps, SearchDeps } from '../search/index.ts';
 import type { Store } from '../store/index.ts';
+import type { Oidc } from './oidc.ts';
 
-/** The one caller there is until people have accounts of their own. */
+/** Who calls: `admin` is the holder of MC_ADMIN_TOKEN, everybody else a user by a session or token. */
 export interface Administrator {
-  readonly name: 'admin';
+  readonly id: string;
+  readonly name: string;
+  readonly grants: readonly Grant[];
+  readonly session?: Pick<Session, 'id' | 'kind'>;
 }
 
 export interface AdminDeps {
   readonly store: Store;
   readonly connectors: ReadonlyMap<string, Connector>;
   readonly logger: Logger;
+  /** Absent: nobody signs in by an identity provider. */
+  readonly oidc?: Oidc | undefined;
+  /** What is known of messages; absent: the routes about messages are left out. */
+  readonly search?: AdminSearch;
 }
+
+export type AdminSearch = Omit<
+  SearchDeps<Administrator> & ExplainDeps<Administrator> & Pick<ReplayDeps, 'openRequest'>,
+  'tenantOf' | 'audience' | 'store'
+>;
 
 export const defaultTenantId = 'demo';
 
@@ -50,4 +65,10 @@ export async function requireTenant(
 ): Promise<void> {
   if ((await store.tenants.get(tenantId)) === undefined)
     refuse([{ pointer, detail: `names no tenant: there is no "${tenantId}"` }]);
+}
+
+/** For a tenant in the path. Errors: not-found. */
+export async function requireTenantOfPath(store: Store, id: string): Promise<void> {
+  if ((await store.tenants.get(id)) === undefined)
+    throw problem('not-found', { detail: `There is no tenant "${id}".` });
 }

@@ -1,11 +1,11 @@
 /** What can never start: kept on the parked topic with its reason, told as rejected, and an alert. Never dropped silently. */
-import { toEvent, type Parked, type Snapshot } from '../contracts/result.ts';
+import { isChunk, mostChunkMembers } from '../contracts/chunk.ts';
+import type { Parked, ParkReason, Snapshot } from '../contracts/result.ts';
 import { sequences } from '../contracts/sequences.ts';
 import type { Names } from '../contracts/topics.ts';
 import type { Logger } from '../platform/logger.ts';
+import { publishSnapshot } from '../platform/publish-snapshot.ts';
 import type { Delivery, Publisher } from '../platform/queue.ts';
-
-export type ParkReason = 'unparsable' | 'too-large' | 'too-new' | 'too-old';
 
 export interface ParkDeps {
   readonly publisher: Publisher;
@@ -29,13 +29,10 @@ export async function park(
     topic: delivery.topic,
     bodyBase64: delivery.body.toString('base64'),
   };
-  const rejected = rejectedSnapshot(delivery, fault, now);
+  const rejected = rejectedSnapshots(delivery, fault, now);
   await Promise.all([
     publisher.publish(names.parked, { key: delivery.key, body: JSON.stringify(parked) }),
-    publisher.publish(names.results, {
-      key: delivery.key,
-      body: JSON.stringify(toEvent(rejected)),
-    }),
+    ...rejected.map((snapshot) => publishSnapshot(deps, snapshot)),
     publisher.publish(names.alerts, {
       key: delivery.key,
       body: JSON.stringify({
@@ -50,13 +47,31 @@ export async function park(
   logger.error({ messageId: delivery.key, topic: delivery.topic, ...fault }, 'message.parked');
 }
 
-/** As much of a snapshot as can be read from a body that is not one of ours; what cannot be read is "unknown". */
-function rejectedSnapshot(
+/** One of each message: a chunk has many. */
+function rejectedSnapshots(
   delivery: Delivery,
   fault: { reason: ParkReason; detail: string },
   now: string,
-): Snapshot {
+): readonly Snapshot[] {
   const raw = readLoosely(delivery.body);
+  const members =
+    isChunk(raw) && Array.isArray(raw['members']) ? (raw['members'] as unknown[]) : [];
+  const messages = members.slice(0, mostChunkMembers).map((member) => ({
+    ...raw,
+    kind: raw['messageKind'],
+    ...(typeof member === 'object' && member),
+  }));
+  return (messages.length > 0 ? messages : [raw]).map((message) =>
+    rejectedSnapshot(delivery, message, { fault, now }),
+  );
+}
+
+/** As much of a snapshot as can be read from a body that is not one of ours; what cannot be read is "unknown". */
+function rejectedSnapshot(
+  delivery: Delivery,
+  raw: Record<string, unknown>,
+  { fault, now }: { readonly fault: { reason: ParkReason; detail: string }; readonly now: string },
+): Snapshot {
   const text = (name: string, fallback = 'unknown') => {
     const value = raw[name];
     return typeof value === 'string' && value.length <= 256 ? value : fallback;

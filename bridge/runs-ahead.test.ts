@@ -22,4 +22,13 @@ describe('runs ahead of the workflow worker', () => {
     assert.equal(ahead.count, 0);
     assert.equal(ahead.remove('never added'), undefined);
   });
+
+  it('says whether something more urgent is among them', () => {
+    const ahead = createRunsAhead();
+    ahead.add(run('a'));
+    assert.equal(ahead.isAnyBefore('normal'), false);
+    assert.equal(ahead.isAnyBefore('bulk'), true);
+    ahead.remove('a');
+    assert.equal(ahead.isAnyBefore('bulk'), false);
+  });
 });

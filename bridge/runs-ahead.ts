@@ -2,12 +2,15 @@
  * Runs that this process has started and that have not been rendered yet: work for its own workflow worker, and not yet in
  * any account's queue. Starting faster than that only moves the waiting from RocketMQ, where it costs nothing, into Temporal.
  */
-import type { Priority } from '../contracts/topics.ts';
+import { priorityKeys, type Priority } from '../contracts/topics.ts';
 
 export interface StartedRun {
   readonly id: string;
-  readonly accountId: string;
+  /** Absent: it sends nothing, and takes nobody's room. */
+  readonly accountId?: string;
   readonly priority: Priority;
+  /** How many it carries: those of a chunk. Default 1. */
+  readonly messages?: number;
 }
 
 export interface RunsAhead {
@@ -15,6 +18,8 @@ export interface RunsAhead {
   /** It is rendered, or was never started by this: gives the run if it was on the list. */
   remove(messageId: string): StartedRun | undefined;
   readonly count: number;
+  /** Whether one of them is more urgent than this. */
+  isAnyBefore(priority: Priority): boolean;
   of(accountId: string): readonly StartedRun[];
 }
 
@@ -41,6 +46,10 @@ export function createRunsAhead(now: () => number = Date.now): RunsAhead {
     get count() {
       forget();
       return runs.size;
+    },
+    isAnyBefore: (priority) => {
+      forget();
+      return [...runs.values()].some((run) => priorityKeys[run.priority] < priorityKeys[priority]);
     },
     of: (accountId) => {
       forget();

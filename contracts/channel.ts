@@ -6,6 +6,7 @@ import type { TSchema } from 'typebox';
 import type { AddressKind, To } from './message.ts';
 import type { ReconcileOutcome, SendOutcome } from './outcome.ts';
 import type { Receipt } from './result.ts';
+import type { ConnectorLint, LintSamples } from './template-lint.ts';
 
 /** At most `count` messages to one address within a rolling `windowSeconds`, counted when submitted. */
 export interface RecipientWindow {
@@ -114,6 +115,17 @@ export interface ConnectorClient<Content = unknown> {
     messages: readonly Omit<SendRequest<Content>, 'signal'>[],
     signal: AbortSignal,
   ): Promise<readonly SendOutcome[]>;
+  /**
+   * Asks which of the messages of a `sendBatch` call, whose answer was lost, the provider took: given as they were then, in
+   * the same order. `asked`: places of those in doubt; one answer for each, in their order.
+   */
+  reconcileBatch?(lost: {
+    readonly messages: readonly Omit<SendRequest<Content>, 'signal'>[];
+    readonly asked: readonly number[];
+    /** ISO time of that call. */
+    readonly sentAt: string;
+    readonly signal: AbortSignal;
+  }): Promise<readonly ReconcileOutcome[]>;
   /** A harmless authenticated call: does this account work? */
   verify(signal: AbortSignal): Promise<SendOutcome>;
   close(): Promise<void>;
@@ -173,6 +185,8 @@ export interface Connector {
   readonly contentSchema: TSchema;
   /** What people would read, from rendered content: for search and preview. */
   contentText(content: unknown): string;
+  /** What its provider would refuse, cut or charge for more than once. Pure; the contents fit the schema, but for lengths. */
+  lint?(samples: LintSamples): ConnectorLint;
   /** Says what about an address of its kinds this account cannot serve, or undefined. */
   addressFault(to: To, settings: unknown): string | undefined;
   createClient(account: AccountAccess): ConnectorClient;

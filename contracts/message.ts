@@ -3,6 +3,7 @@
  * Recipient, variables and content are personal: a lane carries them only inside `sealed`.
  */
 import { Type, type Static } from 'typebox';
+import { LocaleSchema } from './locale.ts';
 import { priorities } from './topics.ts';
 
 export const kinds = ['otp', 'notice', 'marketing'] as const;
@@ -18,6 +19,10 @@ export const kindDefaults = {
 /** Largest message body a service may POST. */
 export const maxMessageBytes = 64 * 1024;
 export const maxBatchItems = 1000;
+/** How far ahead `sendAt` may be. */
+export const longestScheduleMs = 90 * 86_400_000;
+/** Ways (channel and account) that one message may be tried on. */
+export const mostRoutes = 16;
 
 export const NameSchema = Type.String({
   pattern: '^[a-z0-9][a-z0-9._-]{0,63}$',
@@ -60,7 +65,7 @@ export const addressKinds = {
     schema: Type.String({
       pattern: '^[A-Za-z0-9][A-Za-z0-9._@:-]{0,127}$',
       description:
-        'Your own id of a person: the owner of an inbox, and of the devices registered for push.',
+        'Your own id of a person, up to 128 letters, digits, `._@:-`, the first a letter or digit: the owner of an inbox, and of the devices registered for push.',
       examples: ['u-1001'],
     }),
   },
@@ -106,6 +111,15 @@ export const addressKinds = {
   },
 } as const;
 export type AddressKind = keyof typeof addressKinds;
+
+/** Kinds of address that a person can be registered with: a `userId` reaches them there. */
+export const bookKinds = [
+  'phone',
+  'email',
+  'openid',
+  'wecomUserId',
+  'externalUserId',
+] as const satisfies readonly AddressKind[];
 
 /** One recipient: exactly one address. */
 export type To = {
@@ -158,6 +172,9 @@ export const MetadataSchema = Type.Record(
   },
 );
 
+/** A channel (push) or a connector (push-apns). */
+const channelPattern = '^[a-z]{2,20}(-[a-z0-9-]{2,40})?$';
+
 export const PostMessageSchema = Type.Object(
   {
     to: ToSchema,
@@ -165,7 +182,7 @@ export const PostMessageSchema = Type.Object(
     variables: Type.Optional(VariablesSchema),
     channel: Type.Optional(
       Type.String({
-        pattern: '^[a-z]{2,20}(-[a-z0-9-]{2,40})?$',
+        pattern: channelPattern,
         description:
           "Wanted channel (push) or connector (push-apns); default: the template's first one that takes the address.",
         examples: ['sms'],
@@ -174,11 +191,73 @@ export const PostMessageSchema = Type.Object(
     priority: Type.Optional(
       Type.Enum([...priorities], { description: "Lane; default: by the template's kind." }),
     ),
+    channels: Type.Optional(
+      Type.Array(Type.String({ pattern: channelPattern }), {
+        minItems: 1,
+        maxItems: 5,
+        uniqueItems: true,
+        description:
+          'Channels (or connectors) to try in this order: the next one when one fails, or when it brings no receipt within fallbackAfter. Instead of channel.',
+        examples: [['push', 'sms']],
+      }),
+    ),
+    fallbackAfter: Type.Optional(
+      Type.Integer({
+        minimum: 5,
+        maximum: 86_400,
+        description:
+          'Seconds to wait for a receipt of delivery before the next of channels is tried. Default: only a failure leads on.',
+      }),
+    ),
+    sendAt: Type.Optional(
+      Type.String({
+        format: 'date-time',
+        description: 'When to send it, at most 90 days ahead. Its life counts from then.',
+        examples: ['2027-01-01T09:00:00+08:00'],
+      }),
+    ),
     expiresIn: Type.Optional(
       Type.Integer({
         minimum: 10,
         maximum: 518_400,
-        description: "Life in seconds from acceptance; default: by the template's kind.",
+        description:
+          "Life in seconds from acceptance, or from sendAt; default: by the template's kind.",
+      }),
+    ),
+    timeZone: Type.Optional(
+      Type.String({
+        maxLength: 64,
+        description: "The recipient's time zone (IANA), for quiet hours; default: as registered.",
+        examples: ['Asia/Shanghai'],
+      }),
+    ),
+    locale: Type.Optional(
+      Type.Unsafe<string>({
+        ...LocaleSchema,
+        description:
+          "The recipient's language (BCP 47), for templates in several; default: as registered, then the tenant's, then the template's.",
+      }),
+    ),
+    orderingKey: Type.Optional(
+      Type.String({
+        pattern: '^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$',
+        description:
+          'Messages of one key leave one at a time, in the order of their acceptance. No personal data.',
+        examples: ['order-SO-1001'],
+      }),
+    ),
+    onOrderFailure: Type.Optional(
+      Type.Enum(['next', 'stop'], {
+        description:
+          'What the messages behind it do when this one cannot be delivered: go on (next, the default), or wait until somebody lets the key go on (stop). Needs orderingKey.',
+      }),
+    ),
+    batch: Type.Optional(
+      Type.String({
+        pattern: '^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$',
+        description:
+          'Your name of a group of messages (a campaign): searchable, and recalled, paused or resumed as one. No personal data.',
+        examples: ['spring-2027'],
       }),
     ),
     metadata: Type.Optional(MetadataSchema),
@@ -189,6 +268,14 @@ export type PostMessage = Static<typeof PostMessageSchema>;
 
 /** Version of the lane payload. A reader parks what is newer than it knows. */
 export const acceptedMessageVersion = 1;
+
+/** One way to a recipient: a connector through one channel account. */
+export const RouteSchema = Type.Object({
+  connector: Type.String(),
+  channel: Type.String(),
+  accountId: Type.String(),
+});
+export type Route = Static<typeof RouteSchema>;
 
 export const AcceptedMessageSchema = Type.Object({
   version: Type.Literal(acceptedMessageVersion),
@@ -203,6 +290,20 @@ export const AcceptedMessageSchema = Type.Object({
   connector: Type.String(),
   channel: Type.String(),
   accountId: Type.String(),
+  /** Every way in the order they are tried, the one above first; absent: there is only that one. */
+  routes: Type.Optional(Type.Array(RouteSchema, { minItems: 1, maxItems: mostRoutes })),
+  /** Seconds to wait for a receipt before the next channel is tried. */
+  fallbackAfter: Type.Optional(Type.Integer()),
+  /** Not to be sent before this ISO time; `expiresAt` counts from it. */
+  sendAt: Type.Optional(Type.String()),
+  timeZone: Type.Optional(Type.String()),
+  /** The language asked for, canonical. */
+  locale: Type.Optional(Type.String()),
+  orderingKey: Type.Optional(Type.String()),
+  onOrderFailure: Type.Optional(Type.Enum(['next', 'stop'])),
+  batch: Type.Optional(Type.String()),
+  /** Id of the chunk that it was accepted in. */
+  chunk: Type.Optional(Type.String()),
   priority: Type.Enum([...priorities]),
   recipientHash: Type.String(),
   recipientMasked: Type.String(),

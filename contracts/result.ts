@@ -5,13 +5,17 @@
 import { Type, type Static } from 'typebox';
 import { outcomeClasses } from './outcome.ts';
 import { statuses, type Status } from './status.ts';
-import { kinds } from './message.ts';
+import { localeSources } from './locale.ts';
+import { kinds, RouteSchema } from './message.ts';
 import { documentVersion } from './sequences.ts';
 import { priorities } from './topics.ts';
 
 export { documentVersion, sequences } from './sequences.ts';
 
 const literals = <T extends string>(values: readonly T[]) => Type.Enum([...values]);
+
+/** What an attempt may come to: an outcome class, or one of our own words. */
+export const attemptOutcomes = [...outcomeClasses, 'recipient-window', 'reconciled'] as const;
 
 export const AttemptSchema = Type.Object({
   number: Type.Integer({
@@ -20,7 +24,7 @@ export const AttemptSchema = Type.Object({
   startedAt: Type.String({ format: 'date-time' }),
   durationMs: Type.Integer(),
   accountId: Type.String(),
-  outcome: Type.Enum([...outcomeClasses, 'recipient-window', 'reconciled'], {
+  outcome: Type.Enum([...attemptOutcomes], {
     description:
       'Outcome class; recipient-window: our own per-recipient limit held it back, the provider was not called; reconciled: the provider was asked about an earlier call.',
   }),
@@ -37,6 +41,8 @@ export const ReasonSchema = Type.Object({
   detail: Type.Optional(Type.String()),
 });
 export type Reason = Static<typeof ReasonSchema>;
+/** The code of an account's circuit while its provider fails call after call. */
+export const providerDown = 'provider-down';
 
 export const SnapshotSchema = Type.Object({
   version: Type.Literal(1),
@@ -51,6 +57,9 @@ export const SnapshotSchema = Type.Object({
   kind: literals(kinds),
   template: Type.String(),
   templateVersion: Type.Optional(Type.Integer()),
+  /** The language it is rendered in, and who asked for it. */
+  locale: Type.Optional(Type.String()),
+  localeFrom: Type.Optional(literals(localeSources)),
   connector: Type.String(),
   channel: Type.String(),
   accountId: Type.String(),
@@ -58,13 +67,27 @@ export const SnapshotSchema = Type.Object({
   recipientHash: Type.String(),
   recipientMasked: Type.String(),
   metadata: Type.Record(Type.String(), Type.String()),
+  batch: Type.Optional(Type.String()),
+  chunk: Type.Optional(Type.String()),
+  orderingKey: Type.Optional(Type.String()),
+  sendAt: Type.Optional(Type.String()),
+  /** What a redrive needs beside it. */
+  routes: Type.Optional(Type.Array(RouteSchema)),
+  fallbackAfter: Type.Optional(Type.Integer()),
+  timeZone: Type.Optional(Type.String()),
+  wantedLocale: Type.Optional(Type.String()),
   sealed: Type.Optional(Type.String()),
   attempts: Type.Integer({ description: 'Provider calls concluded so far.' }),
+  /** What its attempts came to since it was last redriven, each word once. */
+  attemptOutcomes: Type.Optional(Type.Array(Type.String())),
+  providerCodes: Type.Optional(Type.Array(Type.String())),
   reason: Type.Optional(ReasonSchema),
   providerId: Type.Optional(Type.String()),
   nextAttemptAt: Type.Optional(Type.String()),
   /** Only where the template says that its content may be searched. */
   content: Type.Optional(Type.String()),
+  /** When its person was erased: recipient, metadata and request are gone. */
+  erasedAt: Type.Optional(Type.String()),
   /** The attempt this snapshot tells of; indexed as a document of its own. */
   attempt: Type.Optional(AttemptSchema),
 });
@@ -96,6 +119,11 @@ export function toEvent(snapshot: Snapshot): MessageEvent {
     sequence: String(documentVersion(snapshot)),
     data: snapshot,
   };
+}
+
+/** The events of one broker message: one alone, or several as in CloudEvents' JSON batch format. None is checked here. */
+export function eventsIn(body: unknown): readonly unknown[] {
+  return Array.isArray(body) ? body : [body];
 }
 
 /** Carried by: ingest → receipts topic → jobs. A provider's word on a message, already verified and parsed. */
@@ -133,6 +161,10 @@ export const OptOutNoticeSchema = Type.Object({
   occurredAt: Type.String(),
 });
 export type OptOutNotice = Static<typeof OptOutNoticeSchema>;
+
+/** Why a message can never start. */
+export const parkReasons = ['unparsable', 'too-large', 'too-new', 'too-old'] as const;
+export type ParkReason = (typeof parkReasons)[number];
 
 /** What is parked because nobody can process it; kept with its reason, never dropped silently. */
 export const ParkedSchema = Type.Object({

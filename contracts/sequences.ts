@@ -1,13 +1,23 @@
+/** Snapshots within one round of a run, and rounds within a run: together they stay below `end`. */
+const roundSize = 4096;
+const mostRounds = 64;
+
+const roundStart = (round: number) => 2 + Math.min(round, mostRounds - 2) * roundSize;
+
 /**
- * Sequence numbers of a message's snapshots. After acceptance only its workflow numbers them; it hands the send activity
- * a range to number the attempts in. What a receipt says later has a fixed number in the range above the run's.
+ * Sequence numbers of a message's snapshots. After acceptance only its workflow numbers them: in rounds, a new one for each
+ * way that is tried and for each time it is held. It hands the send activity a round to number its attempts in. What a
+ * receipt says later has a fixed number in the range above the run's.
  */
 export const sequences = {
   accepted: 0,
   sending: 1,
-  /** Number of the snapshot after the n-th attempt, counted from 1, of the leg (channel tried) counted from 0. */
-  attempt: (leg: number, attempt: number) => 2 + leg * 8192 + Math.min(attempt, 8191),
-  end: 2 ** 18,
+  roundStart,
+  /** Number of the snapshot after the n-th attempt, counted from 1, of a round counted from 0. */
+  attempt: (round: number, attempt: number) => roundStart(round) + Math.min(attempt, roundSize - 2),
+  /** The last one of a round: that a way has come to its end, or that the message is held. */
+  roundEnd: (round: number) => roundStart(round) + roundSize - 1,
+  end: mostRounds * roundSize,
   receipt: {
     failed: 2 ** 19 + 1,
     delivered: 2 ** 19 + 2,

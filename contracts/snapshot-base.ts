@@ -23,5 +23,13 @@ export function snapshotBase(message: AcceptedMessage): SnapshotBase {
     recipientHash: message.recipientHash,
     recipientMasked: message.recipientMasked,
     metadata: message.metadata,
+    ...(message.batch !== undefined && { batch: message.batch }),
+    ...(message.chunk !== undefined && { chunk: message.chunk }),
+    ...(message.orderingKey !== undefined && { orderingKey: message.orderingKey }),
+    ...(message.sendAt !== undefined && { sendAt: message.sendAt }),
+    ...(message.routes !== undefined && { routes: message.routes }),
+    ...(message.fallbackAfter !== undefined && { fallbackAfter: message.fallbackAfter }),
+    ...(message.timeZone !== undefined && { timeZone: message.timeZone }),
+    ...(message.locale !== undefined && { wantedLocale: message.locale }),
   };
 }

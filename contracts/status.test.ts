@@ -38,15 +38,20 @@ describe('statuses', () => {
 });
 
 describe('sequences', () => {
-  it('order: accepted, sending, attempts, end, receipts; and a redrive is above all of it', () => {
+  it('order: accepted, sending, attempts by round, end, receipts; and a redrive is above all of it', () => {
     const inOrder = [
       sequences.accepted,
       sequences.sending,
+      sequences.roundStart(0),
       sequences.attempt(0, 1),
       sequences.attempt(0, 2),
       sequences.attempt(0, 1_000_000),
+      sequences.roundEnd(0),
+      sequences.roundStart(1),
       sequences.attempt(1, 1),
-      sequences.attempt(7, 8000),
+      sequences.roundEnd(1),
+      sequences.attempt(62, 4000),
+      sequences.roundEnd(1000),
       sequences.end,
       sequences.receipt.failed,
       sequences.receipt.delivered,

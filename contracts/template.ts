@@ -1,5 +1,6 @@
 /** Templates and channel accounts as administrators edit them. Carried by: admin API ↔ people; store → everyone. */
 import { Type, type Static } from 'typebox';
+import { LocaleSchema } from './locale.ts';
 import { kinds, NameSchema } from './message.ts';
 
 export const VariableSchema = Type.Object(
@@ -53,6 +54,30 @@ export const TemplateEditSchema = Type.Object(
         },
       ],
     }),
+    locale: Type.Optional(
+      Type.Unsafe<string>({
+        ...LocaleSchema,
+        description:
+          'Language of contents (BCP 47), for whom none of locales fits; needed where there are locales.',
+      }),
+    ),
+    locales: Type.Optional(
+      Type.Record(
+        LocaleSchema,
+        Type.Record(NameSchema, Type.Unknown(), {
+          additionalProperties: false,
+          minProperties: 1,
+          maxProperties: 20,
+        }),
+        {
+          additionalProperties: false,
+          maxProperties: 100,
+          description:
+            'Contents in other languages, by tag and connector, each in place of the one of contents. What a language lacks is taken from a wider one (zh-Hant-TW, zh-Hant, zh), else from contents.',
+          examples: [{ en: { 'sms-aliyun': { signName: 'Aliyun', templateCode: 'SMS_15306' } } }],
+        },
+      ),
+    ),
     isSearchable: Type.Optional(
       Type.Boolean({
         description: 'Whether the rendered text may be kept in the search index. Default false.',
@@ -95,8 +120,25 @@ export const AccountEditSchema = Type.Object(
       maximum: 100_000,
       description: 'Most provider calls started in a second.',
     }),
+    weight: Type.Optional(
+      Type.Number({
+        minimum: 0,
+        maximum: 1000,
+        description:
+          "Its share of messages beside the tenant's other accounts of the connector; 0: only when they fail. Default 1.",
+      }),
+    ),
     isStopped: Type.Optional(
-      Type.Boolean({ description: 'Stop valve: true holds every message of this account.' }),
+      Type.Boolean({
+        description:
+          'Stop valve: true holds every message of this account that no other account of the connector can take.',
+      }),
+    ),
+    isSandbox: Type.Optional(
+      Type.Boolean({
+        description:
+          'Whether it leads to a sandbox, where nobody is really reached: test sends go through such accounts only. Default false.',
+      }),
     ),
   },
   { additionalProperties: false },
@@ -111,7 +153,9 @@ export const AccountSchema = Type.Object({
   channel: Type.String(),
   settings: Type.Unknown(),
   ratePerSecond: Type.Number(),
+  weight: Type.Number(),
   isStopped: Type.Boolean(),
+  isSandbox: Type.Boolean(),
   slot: Type.Integer({
     description: 'Its lanes. An account has a slot of its own while there are any.',
   }),

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { Parked } from '../contracts/result.ts';
+import { toEvent, type Parked } from '../contracts/result.ts';
 import { createNames } from '../contracts/topics.ts';
 import { createElasticsearch } from '../platform/elasticsearch.ts';
 import { createLogger } from '../platform/logger.ts';
@@ -93,6 +93,27 @@ test('all deliveries are acknowledged in whatever order and number they come, an
     assert.equal(await index.sealedRequest(id, message.acceptedAt), sealed);
   }
   assert.match(await metrics.text(), /events_indexed_total\{result="older"\} [1-9]/);
+});
+
+test('of events that travel together each is written, and one that nobody can read takes no other with it', async () => {
+  const { indexResults, parked } = setUp();
+  const all = Array.from({ length: 3 }, () => sampleSnapshot());
+  const pack = (events: readonly unknown[]) => delivery(names.results, 'a', JSON.stringify(events));
+  const good = pack(all.map(toEvent));
+  assert.deepEqual(await indexResults([good], never), [good]);
+  for (const { messageId } of all) assert.equal((await index.get(messageId))?.messageId, messageId);
+  assert.deepEqual(parked, []);
+
+  const after = sampleSnapshot();
+  const mixed = pack([{ not: 'an event' }, toEvent(after)]);
+  assert.deepEqual(await indexResults([mixed], never), [mixed]);
+  assert.equal((await index.get(after.messageId))?.messageId, after.messageId);
+  assert.deepEqual(
+    parked.map(({ reason, bodyBase64 }) => [reason, bodyBase64]),
+    [['unparsable', mixed.body.toString('base64')]],
+  );
+  const broken = setUp({ isBrokerAway: true });
+  assert.deepEqual(await broken.indexResults([mixed], never), [], 'it comes again');
 });
 
 test('what nobody can read is parked with its reason, and the rest is written', async () => {

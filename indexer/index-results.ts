@@ -30,6 +30,8 @@ export type IndexResults = (
 interface Item {
   readonly delivery: Delivery;
   readonly snapshot: Snapshot;
+  /** Items of the same receipt that are not done with yet; a chunk has many. */
+  readonly open: Set<Item>;
 }
 type Fault = Pick<Parked, 'reason' | 'detail'>;
 
@@ -95,8 +97,9 @@ export function createIndexResults(deps: IndexDeps): IndexResults {
     return true;
   };
 
+  /** Resolves with the deliveries of which everything is written. */
   const writeAll = async (items: readonly Item[], signal: AbortSignal): Promise<Delivery[]> => {
-    const done: Delivery[] = [];
+    const settled: Promise<void>[] = [];
     let left = items;
     let release: (() => void) | undefined;
     let waitMs = firstRetryMs;
@@ -106,7 +109,6 @@ export function createIndexResults(deps: IndexDeps): IndexResults {
         const results = await index.writeEvents(left.map((item) => item.snapshot));
         const durationMs = Math.round(end() * 1000);
         const again: Item[] = [];
-        const settling: Promise<Delivery[]>[] = [];
         let reason = '';
         for (const [place, item] of left.entries()) {
           const result = results[place] ?? { result: 'retry', reason: 'no answer for it' };
@@ -114,9 +116,11 @@ export function createIndexResults(deps: IndexDeps): IndexResults {
             again.push(item);
             reason = result.reason;
           } else
-            settling.push(settle(item, result).then((isDone) => (isDone ? [item.delivery] : [])));
+            settled.push(
+              settle(item, result).then((isDone) => void (isDone && item.open.delete(item))),
+            );
         }
-        done.push(...(await Promise.all(settling)).flat());
+        await Promise.all(settled);
         logger.debug({ events: left.length, retried: again.length, durationMs }, 'result.indexed');
         left = again;
         if (left.length === 0 || signal.aborted) break;
@@ -132,23 +136,33 @@ export function createIndexResults(deps: IndexDeps): IndexResults {
     } finally {
       release?.();
     }
-    return done;
+    await Promise.all(settled);
+    const receipts = new Map(items.map(({ open, delivery }) => [open, delivery]));
+    return [...receipts].flatMap(([open, delivery]) => (open.size === 0 ? [delivery] : []));
   };
 
   return async (deliveries, signal) => {
     const items: Item[] = [];
-    const aside: Promise<Delivery[]>[] = [];
+    const faulty = new Map<Delivery, Promise<boolean>>();
     for (const delivery of deliveries) {
-      const parsed = parseDelivery(names, delivery);
-      if (parsed.result === 'snapshot') items.push({ delivery, snapshot: parsed.snapshot });
-      else {
-        const { reason, detail } = parsed;
-        aside.push(
-          setAside(delivery, { reason, detail }).then((isDone) => (isDone ? [delivery] : [])),
-        );
-      }
+      const { snapshots, fault } = parseDelivery(names, delivery);
+      items.push(...toItems(delivery, snapshots));
+      if (fault !== undefined) faulty.set(delivery, setAside(delivery, fault));
     }
     const written = await writeAll(items, signal);
-    return [...written, ...(await Promise.all(aside)).flat()];
+    const unwritten = new Set(items.map(({ delivery }) => delivery));
+    for (const delivery of written) unwritten.delete(delivery);
+    const isDone = await Promise.all(
+      deliveries.map(
+        async (delivery) => !unwritten.has(delivery) && (await faulty.get(delivery)) !== false,
+      ),
+    );
+    return deliveries.filter((_, place) => isDone[place]);
   };
+}
+
+function toItems(delivery: Delivery, snapshots: readonly Snapshot[]): readonly Item[] {
+  const open = new Set<Item>();
+  for (const snapshot of snapshots) open.add({ delivery, snapshot, open });
+  return [...open];
 }

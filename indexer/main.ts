@@ -6,7 +6,7 @@ import { createApp, listen } from '../platform/http.ts';
 import { runProcess, untilReady } from '../platform/lifecycle.ts';
 import { createLogger } from '../platform/logger.ts';
 import { createMetrics } from '../platform/metrics.ts';
-import { createPublisher, createReceiver } from '../platform/rocketmq.ts';
+import { createPublisher, createReceiver, longAwaitMs } from '../platform/rocketmq.ts';
 import { createMessageIndex } from '../store/message-index.ts';
 import { createHold } from './hold.ts';
 import { createIndexResults } from './index-results.ts';
@@ -56,9 +56,16 @@ await runProcess(logger, async (life) => {
   const lanes = Array.from({ length: config.slots }, (_, slot) =>
     priorities.map((priority) => names.lane(slot, priority)),
   );
-  const topics = [names.results, names.retries, ...lanes.flat()];
+  const topics = [names.results, names.retries, names.order, ...lanes.flat()];
   const receiver = await untilReady('RocketMQ', logger, () =>
-    createReceiver({ endpoint, group: names.group('indexer'), topics, invisibleSeconds, logger }),
+    createReceiver({
+      endpoint,
+      group: names.group('indexer'),
+      topics,
+      invisibleSeconds,
+      awaitMs: longAwaitMs,
+      logger,
+    }),
   );
   life.add('receiver', () => receiver.close());
   waitingFor.delete('RocketMQ');

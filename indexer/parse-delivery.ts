@@ -1,26 +1,36 @@
 /** What the indexer reads: lane messages and events, as snapshots. */
-import { AcceptedMessageSchema } from '../contracts/message.ts';
-import { documentVersion, MessageEventSchema, type Snapshot } from '../contracts/result.ts';
+import { ChunkMessageSchema, isChunk, memberMessage } from '../contracts/chunk.ts';
+import { AcceptedMessageSchema, type AcceptedMessage } from '../contracts/message.ts';
+import {
+  documentVersion,
+  eventsIn,
+  MessageEventSchema,
+  type Snapshot,
+} from '../contracts/result.ts';
 import { sequences } from '../contracts/sequences.ts';
 import { snapshotBase } from '../contracts/snapshot-base.ts';
 import type { Names } from '../contracts/topics.ts';
 import type { Delivery } from '../platform/queue.ts';
 import { createValidator } from '../platform/validate.ts';
 
-export type Parsed =
-  | { readonly result: 'snapshot'; readonly snapshot: Snapshot }
-  | {
-      readonly result: 'unusable';
-      readonly reason: 'unparsable' | 'too-new';
-      readonly detail: string;
-    };
+export interface Parsed {
+  /** A chunk tells of many messages, and so do events that travel together. */
+  readonly snapshots: readonly Snapshot[];
+  /** The first thing that cannot be read in it. */
+  readonly fault?: Fault;
+}
+export interface Fault {
+  readonly reason: 'unparsable' | 'too-new';
+  readonly detail: string;
+}
 
 const laneValidator = createValidator(AcceptedMessageSchema);
+const chunkValidator = createValidator(ChunkMessageSchema);
 const eventValidator = createValidator(MessageEventSchema);
-/** Both payloads have had only this version. */
+/** All payloads have had only this version. */
 const newestVersion = 1;
 
-/** Whether a topic is a lane; the indexer's other topics carry events. */
+/** Whether a topic carries accepted messages, as lanes do; the indexer's other topics carry events. */
 export function isLane(names: Names, topic: string): boolean {
   return topic !== names.results && topic !== names.retries;
 }
@@ -31,43 +41,60 @@ export function parseDelivery(names: Names, delivery: Delivery): Parsed {
   try {
     body = JSON.parse(delivery.body.toString('utf8'));
   } catch {
-    return unparsable('the body is not JSON');
+    return { snapshots: [], fault: unparsable('the body is not JSON') };
   }
-  const version = versionOf(isLane(names, delivery.topic) ? body : property(body, 'data'));
-  if (typeof version === 'number' && version > newestVersion)
-    return {
-      result: 'unusable',
-      reason: 'too-new',
-      detail: `version ${version}; the newest known here is ${newestVersion}`,
-    };
-  const snapshot = isLane(names, delivery.topic) ? readLane(body) : readEvent(body);
-  if (typeof snapshot === 'string') return unparsable(snapshot);
-  const fault = placeFault(snapshot);
-  return fault === undefined ? { result: 'snapshot', snapshot } : unparsable(fault);
+  if (isLane(names, delivery.topic)) return parse(body, versionOf(body), readLane);
+  // One that cannot be read takes none of the others with it.
+  const events = eventsIn(body).map((event) =>
+    parse(event, versionOf(property(event, 'data')), readEvent),
+  );
+  const fault = events.find((event) => event.fault !== undefined)?.fault;
+  const snapshots = events.flatMap((event) => event.snapshots);
+  return { snapshots, ...(fault !== undefined && { fault }) };
 }
 
-const unparsable = (detail: string): Parsed => ({
-  result: 'unusable',
-  reason: 'unparsable',
-  detail,
-});
+function parse(
+  body: unknown,
+  version: unknown,
+  read: (body: unknown) => readonly Snapshot[] | string,
+): Parsed {
+  if (typeof version === 'number' && version > newestVersion) {
+    const detail = `version ${version}; the newest known here is ${newestVersion}`;
+    return { snapshots: [], fault: { reason: 'too-new', detail } };
+  }
+  const snapshots = read(body);
+  if (typeof snapshots === 'string') return { snapshots: [], fault: unparsable(snapshots) };
+  const fault = snapshots.map(placeFault).find((each) => each !== undefined);
+  return fault === undefined ? { snapshots } : { snapshots: [], fault: unparsable(fault) };
+}
 
-/** The snapshot of an accepted message, or what is wrong with it. */
-function readLane(body: unknown): Snapshot | string {
+const unparsable = (detail: string): Fault => ({ reason: 'unparsable', detail });
+
+/** The snapshots of accepted messages, or what is wrong with them. */
+function readLane(body: unknown): readonly Snapshot[] | string {
+  if (isChunk(body)) {
+    if (!chunkValidator.check(body)) return describeFaults(chunkValidator.faults(body));
+    return body.members.map((member) => acceptedSnapshot(memberMessage(body, member)));
+  }
   if (!laneValidator.check(body)) return describeFaults(laneValidator.faults(body));
+  return [acceptedSnapshot(body)];
+}
+
+function acceptedSnapshot(message: AcceptedMessage): Snapshot {
+  // Spread last, as in `memberMessage`.
   return {
-    ...snapshotBase(body),
     status: 'accepted',
     redrive: 0,
     sequence: sequences.accepted,
-    updatedAt: body.acceptedAt,
+    updatedAt: message.acceptedAt,
     attempts: 0,
-    sealed: body.sealed,
+    sealed: message.sealed,
+    ...snapshotBase(message),
   };
 }
 
-function readEvent(body: unknown): Snapshot | string {
-  return eventValidator.check(body) ? body.data : describeFaults(eventValidator.faults(body));
+function readEvent(body: unknown): readonly Snapshot[] | string {
+  return eventValidator.check(body) ? [body.data] : describeFaults(eventValidator.faults(body));
 }
 
 /** The day names the index and the version decides what is newer: neither may be nonsense. */

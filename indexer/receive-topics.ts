@@ -29,12 +29,14 @@ const mostInReceive = 32;
 const widest = 8;
 const firstRetryMs = 200;
 const slowestRetryMs = 5000;
+/** How long what comes after a receive that was not full waits for company: each receive and acknowledgement costs alike. */
+const gatherMs = 200;
 /** Idle receives end by themselves only after the server's long poll: stop does not wait for those. */
 const lastReceivesMs = 1000;
 const batchBounds = {
   mostDeliveries: 1000,
-  mostBytes: 5 * 1024 * 1024,
-  lingerMs: 200,
+  mostBytes: 2 * 1024 * 1024,
+  lingerMs: 250,
   mostInFlight: 3,
 } as const;
 
@@ -67,11 +69,11 @@ export function receiveTopics(deps: ReceiveDeps): Receiving {
       for (const delivery of deliveries) void receiver.retryLater(delivery, 0).catch(() => {});
   };
 
-  const receiveOnce = async (topic: string): Promise<boolean> => {
+  const receiveOnce = async (topic: string): Promise<number> => {
     const deliveries = await receiver.receive(topic, mostInReceive);
     if (signal.aborted) giveBack(deliveries);
     else batches.add(deliveries);
-    return deliveries.length === mostInReceive;
+    return deliveries.length;
   };
 
   const drainTopic = async (topic: string): Promise<void> => {
@@ -91,10 +93,12 @@ export function receiveTopics(deps: ReceiveDeps): Receiving {
         if (isQueueDown) logger.info({ server: 'RocketMQ' }, 'RocketMQ answers again');
         isQueueDown = false;
         waitMs = firstRetryMs;
-        const isBehind = receives.every(
-          (receive) => receive.status === 'fulfilled' && receive.value,
+        const counts = receives.map((receive) =>
+          receive.status === 'fulfilled' ? receive.value : 0,
         );
+        const isBehind = counts.every((count) => count === mostInReceive);
         width = isBehind ? Math.min(width * 2, widest) : 1;
+        if (!isBehind && counts.some((count) => count > 0)) await pause(gatherMs, signal);
         continue;
       }
       if (signal.aborted) return;

@@ -1,35 +1,37 @@
 /** Stage 1: turns a request into an accepted message. Resolves only after the broker has stored it. */
-import type { Connector } from '../contracts/channel.ts';
-import {
-  acceptedMessageVersion,
-  addressOf,
-  kindDefaults,
-  type AcceptedMessage,
-  type PostMessage,
-  type SealedRequest,
-  type To,
-} from '../contracts/message.ts';
-import { problem } from '../contracts/problems.ts';
+import type { AcceptedMessage, PostMessage } from '../contracts/message.ts';
+import { problem, type Problem } from '../contracts/problems.ts';
 import type { Account, Template } from '../contracts/template.ts';
-import type { FieldFault } from '../contracts/problems.ts';
 import type { Names } from '../contracts/topics.ts';
-import type { Variables } from '../contracts/message.ts';
+import {
+  checkOptions,
+  checkRequest,
+  composeMessage,
+  type CheckDeps,
+  type Composed,
+} from '../platform/compose-message.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { MessageIds } from '../platform/message-id.ts';
+import { orderingGroup } from '../platform/ordering-group.ts';
 import { PublishError, type Publisher } from '../platform/queue.ts';
 import type { Sealer } from '../platform/seal.ts';
-import { hashRecipient, maskRecipient } from './recipient.ts';
+import type { DayKeyRing } from '../store/index.ts';
+import type { Quotas } from './quotas.ts';
 
-export interface AcceptDeps {
+export interface AcceptDeps extends CheckDeps {
   readonly ids: MessageIds;
-  readonly sealer: Sealer;
+  readonly sealer: Pick<Sealer, 'hash'>;
+  /** The day key that seals for a tenant now. Errors: the problem store-unavailable. */
+  readonly sealing: DayKeyRing['sealing'];
   readonly publisher: Publisher;
   readonly names: Names;
   readonly logger: Logger;
-  readonly connectors: ReadonlyMap<string, Connector>;
   readonly template: (tenantId: string, name: string) => Promise<Template | undefined>;
   readonly accountsOf: (tenantId: string) => Promise<readonly Account[]>;
-  readonly checkVariables: (template: Template, variables: Variables) => readonly FieldFault[];
+  /** Errors: the problem too-many-scheduled. */
+  readonly admitScheduled: (tenantId: string) => Promise<void>;
+  /** Counts a message against its tenant's quotas; gives how to take that back. Errors: the problem quota-exceeded. */
+  readonly admit: Quotas['admit'];
 }
 
 export interface AcceptRequest {
@@ -38,26 +40,49 @@ export interface AcceptRequest {
   readonly idempotencyKey?: string;
   /** Place in a batch. */
   readonly index?: number;
+  /** It is to be a member of this chunk, whose members are accepted at one time. */
+  readonly chunk?: { readonly id: string; readonly now: Date };
   readonly traceparent?: string;
 }
 
 /** How long a caller waits for the broker before it is told 503. */
-const publishDeadlineMs = 5000;
+export const publishDeadlineMs = 5000;
 
 /** Accepts one message. Errors: problems that name the field; broker-unavailable when it is surely not or perhaps not stored. */
 export async function acceptMessage(
   deps: AcceptDeps,
   request: AcceptRequest,
 ): Promise<AcceptedMessage> {
-  const { message, slot } = await prepare(deps, request);
-  try {
-    await deps.publisher.publish(
-      deps.names.lane(slot, message.priority),
+  const { message, slot } = await prepareMessage(deps, request);
+  const uncount = await admitMessage(deps, request, message);
+  await storing(uncount, () =>
+    deps.publisher.publish(
+      message.orderingKey === undefined
+        ? deps.names.lane(slot, message.priority)
+        : deps.names.order,
       { key: message.id, body: JSON.stringify(message) },
-      { deadlineMs: publishDeadlineMs },
-    );
+      {
+        deadlineMs: publishDeadlineMs,
+        ...(message.orderingKey !== undefined && {
+          orderingGroup: orderingGroup(message.tenantId, message.orderingKey),
+        }),
+      },
+    ),
+  );
+  logAccepted(deps, message);
+  return message;
+}
+
+/**
+ * Runs a publish. `uncount` takes back what was counted for what is surely not stored. Errors: broker-unavailable when it is
+ * surely not or perhaps not stored.
+ */
+export async function storing(uncount: () => void, publish: () => Promise<void>): Promise<void> {
+  try {
+    await publish();
   } catch (error) {
     if (!(error instanceof PublishError)) throw error;
+    if (error.stored === 'no') uncount();
     throw problem('broker-unavailable', {
       detail:
         error.stored === 'no'
@@ -68,123 +93,79 @@ export async function acceptMessage(
       cause: error,
     });
   }
+}
+
+/** Counts a message against its tenant's quotas; gives how to take that back. Errors: quota-exceeded. */
+export function admitMessage(
+  { admit }: Pick<AcceptDeps, 'admit'>,
+  { idempotencyKey }: Pick<AcceptRequest, 'idempotencyKey'>,
+  { id, tenantId, priority }: AcceptedMessage,
+): Promise<() => void> {
+  return admit({
+    tenantId,
+    priority,
+    messageId: id,
+    isRepeatable: idempotencyKey !== undefined,
+  });
+}
+
+/** One line for each message that was accepted. */
+export function logAccepted(
+  { logger }: Pick<AcceptDeps, 'logger'>,
+  message: AcceptedMessage,
+): void {
   const { id, tenantId, channel, accountId, priority, template } = message;
-  deps.logger.info(
+  logger.info(
     { messageId: id, tenantId, channel, accountId, priority, template },
     'message.accepted',
   );
-  return message;
 }
 
-async function prepare(
-  deps: AcceptDeps,
-  request: AcceptRequest,
-): Promise<{ message: AcceptedMessage; slot: number }> {
-  const { tenantId, post } = request;
+/** Checks one message and chooses its way; nothing is stored yet. Errors: problems that name the field. */
+export async function prepareMessage(deps: AcceptDeps, request: AcceptRequest): Promise<Composed> {
+  const { tenantId, post, idempotencyKey, index, traceparent, chunk } = request;
+  const acceptedAt = chunk?.now ?? new Date();
+  checkOptions(post, acceptedAt.getTime());
   const template = await deps.template(tenantId, post.template);
-  if (template === undefined)
-    throw problem('template-not-found', {
-      detail: `There is no template named "${post.template}".`,
-      errors: [{ pointer: '/template', detail: 'names no template of this tenant' }],
-    });
-  const variables = post.variables ?? {};
-  const faults = deps.checkVariables(template, variables);
-  if (faults.length > 0)
-    throw problem('variables-invalid', {
-      detail: `${faults[0]?.pointer} ${faults[0]?.detail}`,
-      errors: faults,
-    });
-
-  const { connector, account } = chooseAccount(deps.connectors, await deps.accountsOf(tenantId), {
-    template,
-    channel: post.channel,
-    to: post.to,
-  });
-  const addressFault = connector.addressFault(post.to, account.settings);
-  if (addressFault !== undefined)
-    throw problem('recipient-unsuitable', {
-      detail: addressFault,
-      errors: [{ pointer: '/to', detail: addressFault }],
-    });
-
-  const now = new Date();
-  const defaults = kindDefaults[template.kind];
+  if (template === undefined) throw templateNotFound(post.template);
   const id =
-    request.idempotencyKey === undefined
-      ? deps.ids.create(tenantId, now.getTime())
-      : deps.ids.derive(tenantId, request.idempotencyKey, request.index);
-  const sealed: SealedRequest = { to: post.to, variables };
-  return {
-    slot: account.slot,
-    message: {
-      version: acceptedMessageVersion,
-      id,
-      tenantId,
-      acceptedAt: now.toISOString(),
-      expiresAt: new Date(
-        now.getTime() + (post.expiresIn ?? defaults.lifeSeconds) * 1000,
-      ).toISOString(),
-      requestHash: deps.sealer.hash(canonical(post), `request:${tenantId}`),
-      template: template.name,
-      kind: template.kind,
-      connector: connector.name,
-      channel: connector.channel,
-      accountId: account.id,
-      priority: post.priority ?? defaults.priority,
-      recipientHash: hashRecipient(deps.sealer, tenantId, post.to),
-      recipientMasked: maskRecipient(post.to),
-      metadata: post.metadata ?? {},
-      sealed: deps.sealer.seal(JSON.stringify(sealed), id),
-      ...(request.traceparent !== undefined && { traceparent: request.traceparent }),
-    },
-  };
+    idempotencyKey === undefined
+      ? deps.ids.create(tenantId, acceptedAt.getTime())
+      : deps.ids.derive(tenantId, idempotencyKey, index);
+  const accounts = await deps.accountsOf(tenantId);
+  const checked = checkRequest(deps, {
+    id,
+    tenantId,
+    post,
+    template,
+    accounts,
+    // Members of a chunk go one way.
+    ...(chunk !== undefined && { goesWith: chunk.id }),
+  });
+  const key = await deps.sealing(tenantId);
+  const composed = composeMessage(deps.sealer, checked, {
+    acceptedAt,
+    key,
+    ...(traceparent !== undefined && { traceparent }),
+  });
+  checkReadable(composed.message, key.destroyAfterMs);
+  if (post.sendAt !== undefined) await deps.admitScheduled(tenantId);
+  return composed;
 }
 
-/**
- * The first of the template's connectors that takes such an address and that the tenant has an account for; one that is
- * not stopped goes first.
- */
-function chooseAccount(
-  connectors: AcceptDeps['connectors'],
-  accounts: readonly Account[],
-  { template, channel, to }: { template: Template; channel: string | undefined; to: To },
-): { connector: Connector; account: Account } {
-  const offered = Object.keys(template.contents)
-    .map((name) => connectors.get(name))
-    .filter((connector) => connector !== undefined);
-  const wanted = offered.filter(
-    ({ name, channel: its }) => channel === undefined || its === channel || name === channel,
-  );
-  if (wanted.length === 0) {
-    const channels = [...new Set(offered.map((connector) => connector.channel))].join(', ');
-    const detail = `template "${template.name}" has content for ${channels}`;
-    throw problem('channel-unavailable', { detail, errors: [{ pointer: '/channel', detail }] });
-  }
-  const { kind } = addressOf(to);
-  const reaching = wanted.filter(({ addressKinds }) => addressKinds.includes(kind));
-  if (reaching.length === 0) {
-    const kinds = [...new Set(wanted.flatMap(({ addressKinds }) => addressKinds))].join(' or ');
-    const detail = `an address of kind ${kind} does not fit; template "${template.name}" reaches people by ${kinds}`;
-    throw problem('recipient-unsuitable', { detail, errors: [{ pointer: '/to', detail }] });
-  }
-  const candidates = reaching.flatMap((connector) =>
-    accounts
-      .filter((account) => account.connector === connector.name)
-      .map((account) => ({ connector, account })),
-  );
-  const chosen = candidates.find(({ account }) => !account.isStopped) ?? candidates[0];
-  if (chosen === undefined) {
-    const detail = `no channel account for ${reaching.map((connector) => connector.name).join(' or ')} exists; an administrator adds one`;
-    throw problem('channel-unavailable', { detail, errors: [{ pointer: '/channel', detail }] });
-  }
-  return chosen;
+/** Errors: validation-failed, for what could not be opened any more once its time has come. */
+function checkReadable({ sendAt, expiresAt }: AcceptedMessage, destroyAfterMs: number): void {
+  if (sendAt === undefined || Date.parse(expiresAt) <= destroyAfterMs) return;
+  const detail = `is too far ahead: what is accepted now can be read until ${new Date(destroyAfterMs).toISOString()}`;
+  throw problem('validation-failed', {
+    detail: `/sendAt ${detail}`,
+    errors: [{ pointer: '/sendAt', detail }],
+  });
 }
 
-/** JSON with sorted keys: the same request always gives the same text. */
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, inner: unknown) =>
-    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).toSorted(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
-  );
+export function templateNotFound(name: string): Problem {
+  return problem('template-not-found', {
+    detail: `There is no template named "${name}".`,
+    errors: [{ pointer: '/template', detail: 'names no template of this tenant' }],
+  });
 }

@@ -5,8 +5,8 @@ import { addressKinds, NameSchema } from '../contracts/message.ts';
 import { problem } from '../contracts/problems.ts';
 import type { Account } from '../contracts/template.ts';
 import { route, type Route } from '../platform/http.ts';
-import { createValidator } from '../platform/validate.ts';
 import type { Device, Devices } from '../store/index.ts';
+import { checkedUser, userParam } from './user-id.ts';
 
 export interface DeviceRoutesDeps {
   readonly devices: Pick<Devices, 'register' | 'list' | 'remove'>;
@@ -39,9 +39,7 @@ const DeviceSchema = Type.Object({
 });
 const DeviceListSchema = Type.Object({ items: Type.Array(DeviceSchema) });
 
-const userValidator = createValidator(addressKinds.userId.schema);
 const tag = 'devices';
-const userParam = { userId: 'Your own id of the person' };
 
 /** The routes. Errors: problems that name the field; store-unavailable. */
 export function deviceRoutes<Caller extends { readonly tenantId: string }>(
@@ -103,16 +101,6 @@ export function deviceRoutes<Caller extends { readonly tenantId: string }>(
       },
     }),
   ];
-}
-
-function checkedUser(userId = ''): string {
-  const [fault] = userValidator.faults(userId);
-  if (fault === undefined) return userId;
-  const { detail } = fault;
-  throw problem('validation-failed', {
-    detail: `path/userId ${detail}`,
-    errors: [{ pointer: 'path/userId', detail }],
-  });
 }
 
 async function findAccount(

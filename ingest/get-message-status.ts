@@ -7,8 +7,8 @@ import type { Attempt, Snapshot } from '../contracts/result.ts';
 import { isEnd } from '../contracts/status.ts';
 import type { Logger } from '../platform/logger.ts';
 import { messageIdTimeMs, type MessageIds } from '../platform/message-id.ts';
-import { publicMessage, type PublicMessage } from './public-message.ts';
-import type { RunStatus } from './run-status.ts';
+import { publicMessage, type PublicMessage } from '../contracts/public-message.ts';
+import type { RunStatus } from '../platform/run-status.ts';
 
 export interface StatusDeps {
   readonly ids: MessageIds;

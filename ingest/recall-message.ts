@@ -17,19 +17,21 @@ import {
   type SealedRequest,
   type To,
 } from '../contracts/message.ts';
+import { isByBook, reachedAt, type Person } from '../contracts/people.ts';
 import { problem } from '../contracts/problems.ts';
 import { toEvent, type Snapshot } from '../contracts/result.ts';
 import { sequences } from '../contracts/sequences.ts';
 import { isEnd, mayMove } from '../contracts/status.ts';
 import type { Names } from '../contracts/topics.ts';
 import { deliverWorkflow, type DeliverInput, type DeliverResult } from '../contracts/workflows.ts';
+import { DataExpired } from '../platform/day-key.ts';
 import { deliveryKey } from '../platform/delivery-key.ts';
 import { route, type Route } from '../platform/http.ts';
 import { pause } from '../platform/lifecycle.ts';
 import type { Logger } from '../platform/logger.ts';
 import { messageIdTimeMs, type MessageIds } from '../platform/message-id.ts';
 import type { Publisher } from '../platform/queue.ts';
-import { messageAttributes } from '../platform/temporal-client.ts';
+import { deliverRoutes, messageAttributes } from '../platform/temporal-client.ts';
 
 export interface RecallDeps {
   readonly ids: Pick<MessageIds, 'isGenuine'>;
@@ -44,13 +46,20 @@ export interface RecallDeps {
     createdMs: number | undefined,
   ) => Promise<Snapshot | undefined>;
   readonly sealedRequestOf: (snapshot: Snapshot) => Promise<string | undefined>;
-  readonly open: (sealed: string, messageId: string) => SealedRequest;
+  /** Errors: DataExpired, where nobody can any more. */
+  readonly open: (sealed: string, messageId: string) => Promise<SealedRequest>;
   readonly access: (accountId: string) => Promise<AccountAccess | undefined>;
   readonly devicesOf: (owner: {
     tenantId: string;
     userId: string;
     accountId: string;
   }) => Promise<readonly string[]>;
+  readonly personOf: (key: { tenantId: string; userId: string }) => Promise<Person | undefined>;
+  /** Recalls a member of a chunk; `under-way`: its batch call has begun. Errors: the store does not answer. */
+  readonly recallMember: (of: {
+    readonly chunkId: string;
+    readonly messageId: string;
+  }) => Promise<'recalled' | 'under-way'>;
 }
 
 const RecallSchema = Type.Object({
@@ -82,7 +91,7 @@ export function recallRoute<Caller extends { readonly tenantId: string }>(
       200: { description: 'Recalled.', schema: RecallSchema },
       202: { description: 'Asked for; a call is under way.', schema: RecallSchema },
     },
-    problems: ['message-not-found', 'recall-too-late', 'search-unavailable'],
+    problems: ['message-not-found', 'recall-too-late', 'search-unavailable', 'store-unavailable'],
     handle: async ({ params, caller }) => {
       const id = params['id'] ?? '';
       if (!deps.ids.isGenuine(id, caller.tenantId))
@@ -114,10 +123,12 @@ async function recall(deps: RecallDeps, messageId: string): Promise<Recalled> {
   for (;;) {
     const accepted = await snapshotOf(messageId, messageIdTimeMs(messageId));
     if (accepted !== undefined && isEnd(accepted.status)) return recallEnded(deps, accepted);
-    if (accepted !== undefined && (await startRecalled(deps, accepted)))
+    const isCalled = accepted !== undefined && (await isInCall(deps, accepted));
+    if (accepted !== undefined && !isCalled && (await startRecalled(deps, accepted)))
       return { status: 'recalled', detail: 'It had not been handed to a channel yet.' };
     const running = await cancelRun(deps, messageId);
     if (running !== undefined) return running;
+    if (isCalled && Date.now() > deadlineMs) return callUnderWay;
     if (Date.now() > deadlineMs)
       throw problem('search-unavailable', {
         detail:
@@ -126,6 +137,17 @@ async function recall(deps: RecallDeps, messageId: string): Promise<Recalled> {
       });
     await pause(200);
   }
+}
+
+const callUnderWay: Recalled = {
+  status: 'sending',
+  detail: 'A call to the provider is under way; ask for the status.',
+};
+
+/** Whether the batch call of its chunk has begun; if not, the chunk leaves it out from now on. */
+async function isInCall(deps: RecallDeps, { messageId, chunk }: Snapshot): Promise<boolean> {
+  if (chunk === undefined) return false;
+  return (await deps.recallMember({ chunkId: chunk, messageId })) === 'under-way';
 }
 
 /** Cancels the run; undefined: there is none. */
@@ -152,11 +174,7 @@ async function cancelRun(deps: RecallDeps, messageId: string): Promise<Recalled 
   const end = await Promise.race([ended, pause(endWithinMs).then(() => undefined)]);
   if (end === 'recalled')
     return { status: 'recalled', detail: 'It was taken back before the provider had it.' };
-  if (end === undefined)
-    return {
-      status: 'sending',
-      detail: 'A call to the provider is under way; ask for the status.',
-    };
+  if (end === undefined) return callUnderWay;
   if (end === 'failed') throw tooLate('it has ended as not delivered');
   // It was sent meanwhile; the index follows.
   const deadlineMs = Date.now() + indexWithinMs;
@@ -188,7 +206,7 @@ async function startRecalled(deps: RecallDeps, snapshot: Snapshot): Promise<bool
       sealed: '',
     },
     redrive: 0,
-    sendQueue: names.sendQueue(snapshot.accountId),
+    routes: deliverRoutes(names, snapshot),
     isRecalled: true,
   };
   try {
@@ -216,7 +234,7 @@ const tooLate = (why: string) =>
 
 /** After its run: only the provider can take it back. */
 async function recallEnded(deps: RecallDeps, snapshot: Snapshot): Promise<Recalled> {
-  const { status, messageId, tenantId, accountId } = snapshot;
+  const { status, messageId, accountId } = snapshot;
   if (status === 'recalled') return { status: 'recalled', detail: 'It was taken back before.' };
   if (!mayMove(status, 'recalled')) throw tooLate(`it has ended as ${status}`);
   const connector = deps.connectors.get(snapshot.connector);
@@ -229,14 +247,11 @@ async function recallEnded(deps: RecallDeps, snapshot: Snapshot): Promise<Recall
   const sealed = await deps.sealedRequestOf(snapshot);
   if (access === undefined || sealed === undefined)
     throw tooLate('its channel account or its recipient is no longer known');
-  const { to } = deps.open(sealed, messageId);
-  const userId = addressAs('userId', to);
-  const targets: readonly To[] =
-    userId === undefined || connector.hasDevices !== true
-      ? [to]
-      : (await deps.devicesOf({ tenantId, userId, accountId })).map((deviceToken) => ({
-          deviceToken,
-        }));
+  const { to } = await deps.open(sealed, messageId).catch((error: unknown) => {
+    if (error instanceof DataExpired) throw tooLate('nobody can open its recipient any more');
+    throw error;
+  });
+  const targets = await findCalled(deps, snapshot, { connector, to });
   const client = connector.createClient(access);
   try {
     await recallAtProvider(client, snapshot, targets);
@@ -258,18 +273,40 @@ async function recallEnded(deps: RecallDeps, snapshot: Snapshot): Promise<Recall
   return { status: 'recalled', detail: 'The provider took it back.' };
 }
 
+/** An address that was called, and the recipient that its delivery key names. */
+interface Called {
+  readonly to: To;
+  readonly named: To;
+}
+
+/** Every address of the recipient through this connector, as `send` finds them. */
+async function findCalled(
+  deps: RecallDeps,
+  { tenantId, accountId }: Snapshot,
+  { connector, to }: { readonly connector: Connector; readonly to: To },
+): Promise<readonly Called[]> {
+  const userId = addressAs('userId', to);
+  if (userId !== undefined && connector.hasDevices === true) {
+    const tokens = await deps.devicesOf({ tenantId, userId, accountId });
+    return tokens.map((deviceToken) => ({ to: { deviceToken }, named: { deviceToken } }));
+  }
+  if (userId === undefined || !isByBook(connector.addressKinds, to)) return [{ to, named: to }];
+  const address = reachedAt(connector, to, await deps.personOf({ tenantId, userId }));
+  return address === undefined ? [] : [{ to: address, named: to }];
+}
+
 /** Errors: the problem recall-too-late when no address was taken back. */
 async function recallAtProvider(
   client: ConnectorClient,
   snapshot: Snapshot,
-  targets: readonly To[],
+  targets: readonly Called[],
 ): Promise<void> {
   const { messageId, redrive, connector, providerId, updatedAt } = snapshot;
   const outcomes = await Promise.all(
-    targets.map(async (to) =>
+    targets.map(async ({ to, named }) =>
       client.recall?.({
         to,
-        deliveryKey: deliveryKey({ messageId, redrive, connector, to }),
+        deliveryKey: deliveryKey({ messageId, redrive, connector, to: named }),
         providerId,
         sentAt: updatedAt,
         signal: AbortSignal.timeout(20_000),
@@ -280,5 +317,5 @@ async function recallAtProvider(
     return;
   const [first] = outcomes;
   const said = [first?.class, first?.providerCode, first?.providerMessage].filter(Boolean);
-  throw tooLate(`the provider did not take it back (${said.join(': ') || 'no device is known'})`);
+  throw tooLate(`the provider did not take it back (${said.join(': ') || 'no address is known'})`);
 }

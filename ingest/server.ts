@@ -12,10 +12,12 @@ import { AttemptSchema } from '../contracts/result.ts';
 import { route, type Reply, type Route, type RouteInput } from '../platform/http.ts';
 import { createOpenapi } from '../platform/openapi.ts';
 import { createValidator } from '../platform/validate.ts';
+import type { BatchItem } from './accept-batch.ts';
 import type { AcceptRequest } from './accept-message.ts';
 import type { MessageStatus } from './get-message-status.ts';
+import { readIdempotencyKey } from './idempotency-key.ts';
 import type { InboxCaller } from './inbox/authenticate.ts';
-import { PublicMessageSchema } from './public-message.ts';
+import { PublicMessageSchema } from '../contracts/public-message.ts';
 import type { ReceiptRequest } from '../contracts/channel.ts';
 
 export interface Caller extends InboxCaller {
@@ -26,6 +28,12 @@ export interface Caller extends InboxCaller {
 /** What the routes do; main.ts wires it. */
 export interface IngestActions {
   readonly accept: (request: AcceptRequest) => Promise<AcceptedMessage>;
+  /** Headers that tell a tenant what is left of its quotas. */
+  readonly quotaHeaders: (tenantId: string) => Promise<Readonly<Record<string, string>>>;
+  readonly acceptBatch: (
+    common: Omit<AcceptRequest, 'post'>,
+    items: readonly BatchItem[],
+  ) => Promise<readonly (AcceptedMessage | Problem)[]>;
   readonly status: (request: { tenantId: string; messageId: string }) => Promise<MessageStatus>;
   readonly receipt: (
     connector: string,
@@ -87,6 +95,8 @@ const acceptProblems = [
   'variables-invalid',
   'channel-unavailable',
   'recipient-unsuitable',
+  'too-many-scheduled',
+  'quota-exceeded',
   'broker-unavailable',
 ] as const;
 
@@ -101,7 +111,7 @@ export function ingestRoutes(actions: IngestActions): Route<Caller>[] {
       operationId: 'postMessage',
       summary: 'Send a message',
       description:
-        'Answers 202 once the message is stored on disk by the queue; from then on it is delivered, or its end is told.',
+        'Answers 202 once the message is stored on disk by the queue; from then on it is delivered, or its end is told. `RateLimit-Policy` and `RateLimit` tell what is left of the quotas, where there are any.',
       tag: 'messages',
       body: PostMessageSchema,
       maxBodyBytes: maxMessageBytes,
@@ -113,7 +123,10 @@ export function ingestRoutes(actions: IngestActions): Route<Caller>[] {
         return {
           status: 202,
           body: publicAccepted(message),
-          headers: { location: `/v1/messages/${message.id}` },
+          headers: {
+            location: `/v1/messages/${message.id}`,
+            ...(await actions.quotaHeaders(input.caller.tenantId)),
+          },
         };
       },
     }),
@@ -123,12 +136,16 @@ export function ingestRoutes(actions: IngestActions): Route<Caller>[] {
       operationId: 'postMessages',
       summary: 'Send up to 1,000 messages',
       description:
-        'A result for each message in order. 202 when at least one was accepted, 422 when none was, 503 when the queue took none.',
+        'A result for each message in order. 202 when at least one was accepted; when none was, 503 when the queue took none, 429 when a quota is used up, else 422.',
       tag: 'messages',
       body: BatchSchema,
       maxBodyBytes: 16 * 1024 * 1024,
       headers: keyHeader,
-      responses: { 202: { description: 'A result for each message.', schema: BatchResultSchema } },
+      responses: {
+        202: { description: 'A result for each message.', schema: BatchResultSchema },
+        422: { description: 'None was accepted', schema: BatchResultSchema },
+        503: { description: 'The queue took none', schema: BatchResultSchema },
+      },
       problems: acceptProblems,
       handle: async (input) => acceptBatch(actions, input),
     }),
@@ -190,23 +207,6 @@ function common(input: RouteInput<unknown, unknown, Caller>): Omit<AcceptRequest
   };
 }
 
-/** The draft standard sends a quoted string; both spellings are one key. */
-function readIdempotencyKey(value: string | undefined): string | undefined {
-  if (value === undefined) return undefined;
-  const key = /^"(.*)"$/.exec(value)?.[1] ?? value;
-  if (!/^[\x21-\x7e]{1,255}$/.test(key))
-    throw problem('idempotency-key-invalid', {
-      detail: 'An Idempotency-Key has 1 to 255 printable ASCII characters without spaces.',
-      errors: [
-        {
-          pointer: 'header/idempotency-key',
-          detail: 'must be 1 to 255 printable ASCII characters without spaces',
-        },
-      ],
-    });
-  return key;
-}
-
 function publicAccepted({ id, acceptedAt, expiresAt, channel, priority }: AcceptedMessage) {
   return { id, status: 'accepted', acceptedAt, expiresAt, channel, priority };
 }
@@ -215,23 +215,14 @@ async function acceptBatch(
   actions: IngestActions,
   input: RouteInput<{ messages: unknown[] }, unknown, Caller>,
 ): Promise<Reply> {
-  const request = common(input);
-  const outcomes = await Promise.all(
-    input.body.messages.map(async (value, index): Promise<AcceptedMessage | Problem> => {
-      try {
-        const faults = faultsOf(value);
-        if (faults.length > 0)
-          throw problem('validation-failed', {
-            detail: `${faults[0]?.pointer} ${faults[0]?.detail}`,
-            errors: faults,
-          });
-        return await actions.accept({ ...request, post: value as PostMessage, index });
-      } catch (error) {
-        if (error instanceof Problem && error.code !== 'internal-error') return error;
-        throw error;
-      }
-    }),
-  );
+  const items = input.body.messages.map((value): BatchItem => {
+    const faults = faultsOf(value);
+    const bytes = Buffer.byteLength(JSON.stringify(value));
+    if (faults.length === 0) return { post: value as PostMessage, bytes };
+    const detail = `${faults[0]?.pointer} ${faults[0]?.detail}`;
+    return { post: problem('validation-failed', { detail, errors: faults }), bytes };
+  });
+  const outcomes = await actions.acceptBatch(common(input), items);
   const results = outcomes.map((outcome, index) =>
     outcome instanceof Problem
       ? {
@@ -248,16 +239,29 @@ async function acceptBatch(
               pointer: `/messages/${index}${fault.pointer}`,
             })),
             ...(outcome.options.stored !== undefined && { stored: outcome.options.stored }),
+            ...(outcome.options.violatedPolicies !== undefined && {
+              'violated-policies': outcome.options.violatedPolicies,
+            }),
           },
         }
       : { index, status: 202, id: outcome.id },
   );
   const accepted = results.filter((result) => result.status === 202).length;
   const isUnavailable = accepted === 0 && results.some((result) => result.status === 503);
+  const quotaWaits = outcomes.flatMap((outcome) =>
+    outcome instanceof Problem && outcome.code === 'quota-exceeded'
+      ? [Math.ceil(outcome.options.retryAfterSeconds ?? 1)]
+      : [],
+  );
+  const refused = isUnavailable ? 503 : quotaWaits.length > 0 ? 429 : 422;
   return {
-    status: accepted > 0 ? 202 : isUnavailable ? 503 : 422,
+    status: accepted > 0 ? 202 : refused,
     body: { accepted, rejected: results.length - accepted, results },
-    ...(isUnavailable && { headers: { 'retry-after': '2' } }),
+    headers: {
+      ...(await actions.quotaHeaders(input.caller.tenantId)),
+      ...(quotaWaits.length > 0 && { 'retry-after': String(Math.min(...quotaWaits)) }),
+      ...(isUnavailable && { 'retry-after': '2' }),
+    },
   };
 }
 
@@ -273,7 +277,14 @@ function faultsOf(value: unknown): FieldFault[] {
 /** The OpenAPI document of ingest; needs no server. */
 export function ingestOpenapi(others: readonly Route<Caller>[]): Record<string, unknown> {
   const none = () => Promise.reject(new Error('only the document is made'));
-  const routes = ingestRoutes({ accept: none, status: none, receipt: none, others });
+  const routes = ingestRoutes({
+    accept: none,
+    quotaHeaders: none,
+    acceptBatch: none,
+    status: none,
+    receipt: none,
+    others,
+  });
   return createOpenapi(
     {
       title: 'Message Center',

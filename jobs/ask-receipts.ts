@@ -3,7 +3,8 @@
  * connector names. What it says goes onto the receipts topic like any pushed receipt. One jobs process at a time asks.
  */
 import type { AccountAccess, Connector, ConnectorClient } from '../contracts/channel.ts';
-import type { To } from '../contracts/message.ts';
+import { addressAs, type To } from '../contracts/message.ts';
+import { reachedAt, type Person } from '../contracts/people.ts';
 import type { Receipt, Snapshot } from '../contracts/result.ts';
 import type { Account } from '../contracts/template.ts';
 import type { Names } from '../contracts/topics.ts';
@@ -24,6 +25,7 @@ export interface AskDeps {
   ) => Promise<readonly Snapshot[]>;
   /** The recipient of a message; undefined when its sealed request is gone. */
   readonly recipientOf: (snapshot: Snapshot) => Promise<To | undefined>;
+  readonly personOf: (key: { tenantId: string; userId: string }) => Promise<Person | undefined>;
   readonly publisher: Publisher;
   readonly names: Names;
   readonly holdsLease: () => Promise<boolean>;
@@ -69,7 +71,7 @@ export function askReceipts(deps: AskDeps): { stop(): Promise<void> } {
     if (access === undefined) return;
     const client = connector.createClient(access);
     try {
-      const receipts = await ask(deps, client, { due, signal: stopped.signal });
+      const receipts = await ask(deps, client, { connector, due, signal: stopped.signal });
       const receivedAt = new Date().toISOString();
       for (const entry of receipts) {
         const receipt: Receipt = {
@@ -128,16 +130,24 @@ export function askReceipts(deps: AskDeps): { stop(): Promise<void> } {
 async function ask(
   deps: AskDeps,
   client: ConnectorClient,
-  { due, signal }: { readonly due: readonly Snapshot[]; readonly signal: AbortSignal },
+  of: {
+    readonly connector: Connector;
+    readonly due: readonly Snapshot[];
+    readonly signal: AbortSignal;
+  },
 ) {
   const messages = await Promise.all(
-    due.map(async (snapshot) => {
-      const to = await deps.recipientOf(snapshot);
+    of.due.map(async (snapshot) => {
+      const named = await deps.recipientOf(snapshot);
+      if (named === undefined) return [];
+      const { messageId, tenantId, redrive, connector, providerId, updatedAt } = snapshot;
+      const userId = addressAs('userId', named);
+      const person = userId === undefined ? undefined : await deps.personOf({ tenantId, userId });
+      const to = reachedAt(of.connector, named, person);
       if (to === undefined) return [];
-      const { messageId, redrive, connector, providerId, updatedAt } = snapshot;
-      const key = deliveryKey({ messageId, redrive, connector, to });
+      const key = deliveryKey({ messageId, redrive, connector, to: named });
       return [{ to, deliveryKey: key, providerId, sentAt: updatedAt }];
     }),
   );
-  return (await client.askReceipts?.(messages.flat(), signal)) ?? [];
+  return (await client.askReceipts?.(messages.flat(), of.signal)) ?? [];
 }

@@ -9,7 +9,7 @@ import type { Names } from '../contracts/topics.ts';
 import { pause } from '../platform/lifecycle.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Publisher } from '../platform/queue.ts';
-import type { Circuit, Circuits } from '../store/index.ts';
+import type { Circuit, Circuits, Verification } from '../store/index.ts';
 
 export interface TryCircuitsDeps {
   readonly circuits: Pick<Circuits, 'listOpen' | 'postpone' | 'close'>;
@@ -18,6 +18,8 @@ export interface TryCircuitsDeps {
   readonly access: (accountId: string) => Promise<AccountAccess | undefined>;
   readonly publisher: Publisher;
   readonly names: Names;
+  /** Keeps what a try came to, for people. */
+  readonly record: (accountId: string, verification: Verification) => Promise<void>;
   readonly holdsLease: () => Promise<boolean>;
   readonly logger: Logger;
 }
@@ -90,7 +92,22 @@ async function verify(deps: TryCircuitsDeps, account: Account): Promise<SendOutc
     return { class: 'transient', providerMessage: 'the account cannot be read now' };
   const client = connector.createClient(access);
   try {
-    return await client.verify(AbortSignal.timeout(verifyWithinMs));
+    const startedAt = Date.now();
+    const outcome = await client.verify(AbortSignal.timeout(verifyWithinMs));
+    const { class: outcomeClass, providerCode, providerMessage } = outcome;
+    const verification = {
+      works: outcomeClass === 'accepted',
+      outcome: {
+        class: outcomeClass,
+        ...(providerCode !== undefined && { providerCode }),
+        ...(providerMessage !== undefined && { providerMessage }),
+      },
+      durationMs: Date.now() - startedAt,
+    };
+    await deps.record(account.id, verification).catch((error: unknown) => {
+      deps.logger.warn({ error, accountId: account.id }, 'circuit.try-unrecorded');
+    });
+    return outcome;
   } finally {
     await client.close();
   }

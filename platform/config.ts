@@ -81,6 +81,19 @@ export const settings = {
     min: 1,
     max: 90,
   },
+  temporalDeployment: {
+    env: 'MC_TEMPORAL_DEPLOYMENT',
+    kind: 'string',
+    default: 'message-center',
+    description: 'Name of the Temporal worker deployment that versions belong to.',
+  },
+  temporalBuildId: {
+    env: 'MC_TEMPORAL_BUILD_ID',
+    kind: 'string',
+    default: '',
+    description:
+      'Version of the workflows in this deployment (a commit, a release): the bridge then takes work once that version is set current; empty: unversioned.',
+  },
   elasticsearchUrl: {
     env: 'MC_ELASTICSEARCH_URL',
     kind: 'string',
@@ -99,7 +112,7 @@ export const settings = {
     kind: 'list',
     default: '',
     description:
-      'Keyring that seals personal data and account secrets: `name:base64 of 32 bytes`, comma separated, the first one seals, all of them open.',
+      'Keyring that seals personal data and account secrets: `name:base64 of 32 bytes`, comma separated, the first one seals, all of them open. An entry of 64 bytes is the hash key of one that was taken out (docs/operations.md).',
     secret: true,
   },
   adminToken: {
@@ -109,12 +122,45 @@ export const settings = {
     description: 'Bearer token of the administration API, 24 characters or more.',
     secret: true,
   },
+  oidcIssuer: {
+    env: 'MC_OIDC_ISSUER',
+    kind: 'string',
+    default: '',
+    description:
+      'Issuer of the OpenID Connect provider at which administrators may sign in; empty: none.',
+  },
+  oidcClientId: {
+    env: 'MC_OIDC_CLIENT_ID',
+    kind: 'string',
+    default: '',
+    description: 'Our client id at the OpenID Connect provider.',
+  },
+  oidcClientSecret: {
+    env: 'MC_OIDC_CLIENT_SECRET',
+    kind: 'string',
+    default: '',
+    description: 'Our client secret at the OpenID Connect provider.',
+    secret: true,
+  },
+  oidcRedirect: {
+    env: 'MC_OIDC_REDIRECT',
+    kind: 'string',
+    default: '',
+    description: 'Address of `/v1/oidc/callback` of admin as browsers reach it.',
+  },
+  oidcNewcomers: {
+    env: 'MC_OIDC_NEWCOMERS',
+    kind: 'string',
+    default: 'refuse',
+    description:
+      'Whom the provider knows and we do not: refuse; link (to the user without a password whose login is the verified mail address); create (link, or make a user without grants).',
+  },
   codecAccess: {
     env: 'MC_CODEC_ACCESS',
     kind: 'string',
     default: 'token',
     description:
-      'Who may have Temporal payloads decoded by admin: token (with the administration token) or local (anyone on this machine).',
+      'Who may have Temporal payloads decoded by admin: token (an administrator of all tenants) or local (anyone on this machine).',
   },
   host: {
     env: 'MC_HOST',
@@ -130,6 +176,15 @@ export const settings = {
       'How the outside reaches ingest, for receipt addresses in messages to people; empty: http://host:port.',
   },
   ingestPort: port('MC_INGEST_PORT', 8000, 'Port of ingest: POST, status, search, receipts.'),
+  ingestProcesses: {
+    env: 'MC_INGEST_PROCESSES',
+    kind: 'integer',
+    default: '0',
+    description:
+      'Processes of ingest behind its one port; 0: one per core of the machine. Each has its share of the quotas per second.',
+    min: 0,
+    max: 64,
+  },
   adminPort: port('MC_ADMIN_PORT', 8001, 'Port of the administration API.'),
   bridgePort: port(
     'MC_BRIDGE_PORT',
@@ -171,6 +226,24 @@ export const settings = {
     min: 8,
     max: 3650,
   },
+  auditDays: {
+    env: 'MC_AUDIT_DAYS',
+    kind: 'integer',
+    default: '0',
+    description:
+      'Days that entries of the audit log are kept; older ones are removed by jobs, which is an entry itself. 0: for ever.',
+    min: 0,
+    max: 36500,
+  },
+  dayKeyDays: {
+    env: 'MC_DAY_KEY_DAYS',
+    kind: 'integer',
+    default: '0',
+    description:
+      'Days after which nobody can open any more what a message is about: the key of its day is destroyed. 0: once no message of that day can need it, by default 133 (docs/operations.md). Fewer, 14 at least, bound how far ahead `sendAt` may be.',
+    min: 0,
+    max: 3650,
+  },
   askReceiptsEverySeconds: {
     env: 'MC_ASK_RECEIPTS_EVERY_SECONDS',
     kind: 'integer',
@@ -195,6 +268,14 @@ export const settings = {
     default: '50000',
     description:
       'Open runs of one channel account above which the bridge takes no more of its messages.',
+    min: 1,
+    max: 10000000,
+  },
+  scheduledRuns: {
+    env: 'MC_SCHEDULED_RUNS',
+    kind: 'integer',
+    default: '100000',
+    description: 'Messages of one tenant that may wait for their sendAt; more are refused.',
     min: 1,
     max: 10000000,
   },

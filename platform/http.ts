@@ -13,6 +13,7 @@ import {
   type FieldFault,
   type ProblemCode,
 } from '../contracts/problems.ts';
+import { createCutOff, noBody, streamBody, streamTimeoutMs } from './http-stream.ts';
 import { createValidator, type Validator } from './validate.ts';
 import type { Logger } from './logger.ts';
 import type { Metrics } from './metrics.ts';
@@ -31,6 +32,8 @@ export interface Reply {
 export interface Credentials {
   readonly headers: Readonly<Record<string, string | undefined>>;
   readonly query: Readonly<Record<string, unknown>>;
+  readonly params: Readonly<Record<string, string>>;
+  readonly requestId: string;
 }
 
 export interface RouteInput<Body, Query, Caller> {
@@ -39,6 +42,8 @@ export interface RouteInput<Body, Query, Caller> {
   readonly params: Readonly<Record<string, string>>;
   readonly headers: Readonly<Record<string, string | undefined>>;
   readonly rawBody: Uint8Array;
+  /** For bodyKind stream: the body as it comes. Errors while it is read: body-too-large, malformed-request. */
+  readonly bodyStream: AsyncIterable<Buffer>;
   readonly method: string;
   readonly requestId: string;
   readonly caller: Caller;
@@ -59,8 +64,10 @@ export interface Route<Caller = unknown> {
   /** Pages of any site may call it; for what is protected by a bearer token, never by a cookie. */
   readonly isForBrowsers?: true;
   readonly body?: TSchema;
-  /** raw: the body reaches the handler as bytes, unparsed. */
-  readonly bodyKind?: 'json' | 'raw';
+  /** raw: the body reaches the handler as bytes, unparsed; stream: while it comes, never held in memory. */
+  readonly bodyKind?: 'json' | 'raw' | 'stream';
+  /** Media types of a stream. */
+  readonly bodyTypes?: readonly string[];
   readonly maxBodyBytes?: number;
   readonly query?: TSchema;
   /** Request headers that the handler reads, for the document: name → description. */
@@ -88,16 +95,23 @@ export interface HttpServerOptions<Caller> {
   readonly routes: readonly Route<Caller>[];
   /** Says who calls, or throws the problem `unauthorized`. */
   readonly authenticate: (headers: Readonly<Record<string, string | undefined>>) => Promise<Caller>;
+  /** Throws a problem when this caller may not call the route; asked before the body is read. */
+  readonly authorize?: (caller: Caller, entry: Route<Caller>) => void;
   readonly logger: Logger;
   readonly metrics: Metrics;
   /** Readiness: resolves with the servers that do not answer now; an empty list is ready. */
   readonly notReady: () => Promise<readonly string[]> | readonly string[];
+  /** A sender of a streamed body that sends nothing for so long is gone. Default one minute. */
+  readonly silenceMs?: number;
   /** Served at /openapi.json, with a page at /docs. */
   readonly openapi?: Readonly<Record<string, unknown>>;
   readonly docsPage?: express.RequestHandler;
 }
 
 const defaultMaxBodyBytes = 1024 * 1024;
+/** Within this a request must have come whole; one whose body is a stream has longer. */
+const requestTimeoutMs = 60_000;
+const requestTimeoutSetting = 'request timeout';
 
 /** Builds the express application of a process. */
 export function createApp<Caller>(options: HttpServerOptions<Caller>): express.Express {
@@ -112,6 +126,11 @@ export function createApp<Caller>(options: HttpServerOptions<Caller>): express.E
     response.set('x-request-id', response.locals['requestId']);
     next();
   });
+  if (options.routes.some((entry) => entry.bodyKind === 'stream')) {
+    // One number for the whole server: who may not take long is cut off below.
+    app.set(requestTimeoutSetting, streamTimeoutMs);
+    app.use(createCutOff(requestTimeoutMs));
+  }
   app.get('/healthz', (_request, response) => void response.json({ status: 'alive' }));
   app.get('/readyz', async (_request, response) => {
     const waitingFor = await options.notReady();
@@ -180,6 +199,7 @@ function routeHandlers<Caller>(
   options: HttpServerOptions<Caller>,
 ): express.RequestHandler[] {
   const limit = entry.maxBodyBytes ?? defaultMaxBodyBytes;
+  const streaming = { mostBytes: limit, silenceMs: options.silenceMs };
   const bodyValidator = entry.body === undefined ? undefined : createValidator(entry.body);
   const queryValidator = entry.query === undefined ? undefined : createValidator(entry.query);
   const parseBody = express.raw({ limit, type: () => true });
@@ -187,16 +207,25 @@ function routeHandlers<Caller>(
 
   // The key is checked before the body is read, so that strangers cannot make us read megabytes.
   const authenticate: express.RequestHandler = async (request, response, next) => {
-    if (entry.auth !== 'none')
-      response.locals['caller'] =
+    if (entry.auth !== 'none') {
+      const caller =
         entry.authenticate === undefined
           ? await options.authenticate(flatHeaders(request))
-          : await entry.authenticate({ headers: flatHeaders(request), query: request.query });
+          : await entry.authenticate({
+              headers: flatHeaders(request),
+              query: request.query,
+              params: request.params as Record<string, string>,
+              requestId: response.locals['requestId'] as string,
+            });
+      options.authorize?.(caller, entry);
+      response.locals['caller'] = caller;
+    }
     next();
   };
   const handle: express.RequestHandler = async (request, response) => {
     const rawBody: Uint8Array = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
-    const input = {
+    const input: RouteInput<unknown, unknown, Caller> = {
+      bodyStream: entry.bodyKind === 'stream' ? streamBody(request, response, streaming) : noBody(),
       body: bodyValidator === undefined ? undefined : readBody(request, rawBody, bodyValidator),
       query: readQuery(request, queryValidator),
       params: request.params as Record<string, string>,
@@ -297,6 +326,7 @@ function problemHandler(logger: Logger) {
     if (retryAfterSeconds !== undefined)
       response.set('retry-after', String(Math.ceil(retryAfterSeconds)));
     if (found.code === 'unauthorized') response.set('www-authenticate', 'Bearer');
+    if (found.options.headers !== undefined) response.set({ ...found.options.headers });
     response
       .status(problems[found.code].status)
       .type('application/problem+json')
@@ -311,7 +341,7 @@ function patternOf(request: Request): string | undefined {
 
 /** The RFC 9457 document of a problem. `instance` is the request's id, as in the logs. */
 export function renderProblem(found: Problem, requestId: string): Record<string, unknown> {
-  const { detail, errors, stored } = found.options;
+  const { detail, errors, stored, violatedPolicies } = found.options;
   return {
     type: `urn:message-center:problem:${found.code}`,
     title: problems[found.code].title,
@@ -320,6 +350,7 @@ export function renderProblem(found: Problem, requestId: string): Record<string,
     instance: `urn:request:${requestId}`,
     ...(errors !== undefined && { errors }),
     ...(stored !== undefined && { stored }),
+    ...(violatedPolicies !== undefined && { 'violated-policies': violatedPolicies }),
   };
 }
 
@@ -352,7 +383,8 @@ export async function listen(
   host: string,
   port: number,
 ): Promise<RunningServer> {
-  const server: Server = createServer({ keepAliveTimeout: 65_000, requestTimeout: 60_000 }, app);
+  const requestTimeout = (app.get(requestTimeoutSetting) as number | undefined) ?? requestTimeoutMs;
+  const server: Server = createServer({ keepAliveTimeout: 65_000, requestTimeout }, app);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) =>
       reject(

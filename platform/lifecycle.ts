@@ -1,4 +1,6 @@
 /** Starts the parts of a process in order, stops them in reverse, rolls back a failed start. The only signal handler. */
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
 import type { Logger } from './logger.ts';
 
 export interface Part {
@@ -12,6 +14,11 @@ export interface Lifecycle {
   add(name: string, stop: () => unknown): void;
   /** Stops everything now, as SIGTERM would. */
   stop(): Promise<void>;
+}
+
+/** Names this start of a process, for those who wait for it: machine, process id, and a part that never repeats. */
+export function createInstanceId(): string {
+  return `${hostname().slice(0, 64)}-${process.pid}-${randomUUID().slice(0, 8)}`;
 }
 
 const partStopMs = 10_000;

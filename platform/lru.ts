@@ -2,6 +2,7 @@
 export interface Lru<Value> {
   get(key: string): Value | undefined;
   set(key: string, value: Value): void;
+  delete(key: string): void;
 }
 
 export function createLru<Value>(size: number): Lru<Value> {
@@ -21,5 +22,6 @@ export function createLru<Value>(size: number): Lru<Value> {
       const [oldest] = entries.keys();
       if (oldest !== undefined) entries.delete(oldest);
     },
+    delete: (key) => void entries.delete(key),
   };
 }

@@ -3,7 +3,8 @@
  * or another tenant's, is refused without a look-up. An id is new (first bit 0, then 47 bits of milliseconds and 48 random
  * ones) or derived from the tenant's idempotency key (first bit 1), and then the same for every repeat.
  */
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { freshBytes } from './random.ts';
 import type { Sealer } from './seal.ts';
 
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';
@@ -25,7 +26,7 @@ export function createMessageIds(sealer: Sealer): MessageIds {
     create: (tenantId, nowMs = Date.now()) => {
       const head = Buffer.alloc(12);
       head.writeUIntBE(nowMs, 0, 6);
-      randomBytes(6).copy(head, 6);
+      freshBytes(6).copy(head, 6);
       return finish(head, tenantId);
     },
     derive: (tenantId, idempotencyKey, index) => {

@@ -1,5 +1,13 @@
 /** Prometheus metrics of a process. Names are the log events' names in snake case. */
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import {
+  AggregatorRegistry,
+  Counter,
+  Gauge,
+  Histogram,
+  Registry,
+  collectDefaultMetrics,
+} from 'prom-client';
+import { askFirst, isOneOfSeveral } from './first-process.ts';
 
 export interface Metrics {
   counter<L extends string>(name: string, help: string, labels?: readonly L[]): Counter<L>;
@@ -11,11 +19,13 @@ export interface Metrics {
 
 const secondsBuckets = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
-/** A registry of its own for one process, with Node's own figures in it. */
+/** A registry of its own for one process, with Node's own figures in it; of several behind one port, `text` is of all. */
 export function createMetrics(): Metrics {
-  const registry = new Registry();
+  // Of several processes each answers the first one from now on.
+  const registry = isOneOfSeveral ? new AggregatorRegistry() : new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
+  if (isOneOfSeveral) AggregatorRegistry.setRegistries(registry);
   return {
     counter: (name, help, labelNames = []) =>
       new Counter({ name, help, labelNames: [...labelNames], registers }),
@@ -29,6 +39,8 @@ export function createMetrics(): Metrics {
         buckets: secondsBuckets,
         registers,
       }),
-    text: () => registry.metrics(),
+    // Its own when one of the others hangs.
+    text: async () =>
+      (isOneOfSeveral ? await askFirst<string>('metrics', {}) : undefined) ?? registry.metrics(),
   };
 }

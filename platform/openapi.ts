@@ -64,6 +64,11 @@ const problemSchema = {
       enum: ['no', 'unknown'],
       description: 'On 503: whether the message may have been stored.',
     },
+    'violated-policies': {
+      type: 'array',
+      items: { type: 'string' },
+      description: 'On 429: names of the quotas that are used up, as RateLimit-Policy has them.',
+    },
   },
 };
 
@@ -87,7 +92,10 @@ function operation(entry: Documented): Record<string, unknown> {
   ];
   const always: (keyof typeof problems)[] = [
     'internal-error',
-    ...(entry.auth === 'none' ? [] : (['unauthorized', 'store-unavailable'] as const)),
+    ...(entry.auth === 'none' ? [] : (['unauthorized', 'forbidden', 'store-unavailable'] as const)),
+    ...(entry.bodyKind === 'stream'
+      ? (['malformed-request', 'unsupported-media-type', 'body-too-large'] as const)
+      : []),
     ...(entry.body === undefined
       ? []
       : ([
@@ -96,26 +104,33 @@ function operation(entry: Documented): Record<string, unknown> {
           'unsupported-media-type',
           'body-too-large',
         ] as const)),
-    ...(entry.query === undefined ? [] : (['validation-failed'] as const)),
+    ...(entry.query === undefined && !entry.path.includes(':')
+      ? []
+      : (['validation-failed'] as const)),
   ];
   const byStatus = new Map<number, string[]>();
   for (const code of new Set([...entry.problems, ...always])) {
     const { status } = problems[code];
     byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
   }
-  const responses: Record<string, unknown> = {};
+  const responses: Record<string, { description: string; content?: Record<string, unknown> }> = {};
   for (const [status, { description, schema }] of Object.entries(entry.responses))
     responses[status] = {
       description,
       ...(schema !== undefined && { content: { 'application/json': { schema } } }),
     };
-  for (const [status, codes] of [...byStatus].toSorted(([a], [b]) => a - b))
+  for (const [status, codes] of [...byStatus].toSorted(([a], [b]) => a - b)) {
+    const told = codes.map((code) => `${code}: ${problems[code as keyof typeof problems].title}`);
+    // A status may be a problem or an answer of the route's own.
+    const own = responses[status];
     responses[status] = {
-      description: codes
-        .map((code) => `${code}: ${problems[code as keyof typeof problems].title}`)
-        .join('. '),
-      content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+      description: [...(own === undefined ? [] : [own.description]), ...told].join('. '),
+      content: {
+        ...own?.content,
+        'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } },
+      },
     };
+  }
   return {
     operationId: entry.operationId,
     summary: entry.summary,
@@ -125,6 +140,14 @@ function operation(entry: Documented): Record<string, unknown> {
     ...(parameters.length > 0 && { parameters }),
     ...(entry.body !== undefined && {
       requestBody: { required: true, content: { 'application/json': { schema: entry.body } } },
+    }),
+    ...(entry.bodyTypes !== undefined && {
+      requestBody: {
+        required: true,
+        content: Object.fromEntries(
+          entry.bodyTypes.map((type) => [type, { schema: { type: 'string' } }]),
+        ),
+      },
     }),
     responses,
   };

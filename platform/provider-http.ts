@@ -156,6 +156,17 @@ function createReader() {
   };
 }
 
+/** `Retry-After` in milliseconds (RFC 9110 10.2.3: seconds or a date), at most a day; undefined where it says nothing. */
+export function retryAfterMs(
+  headers: Readonly<Record<string, string>>,
+  nowMs: number,
+): number | undefined {
+  const value = headers['retry-after'];
+  if (value === undefined) return undefined;
+  const ms = /^\d{1,9}$/.test(value) ? Number(value) * 1000 : Date.parse(value) - nowMs;
+  return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), 86_400_000);
+}
+
 /** Code and text of an error; undici and Node put no path or query into them. */
 function describe(error: Error): string {
   const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name;

@@ -3,10 +3,22 @@
  * could take its place. At-least-once: everything published or received may come twice.
  */
 
-/** One message to publish. `key` is the message id it is about. */
+/** One message to publish. `key` is the id of the message it is about, or those of all of them. */
 export interface Outgoing {
-  readonly key: string;
+  readonly key: string | readonly string[];
   readonly body: string | Uint8Array;
+}
+
+export interface PublishOptions {
+  /** Default: 10 s. */
+  readonly deadlineMs?: number;
+  /**
+   * For FIFO topics: messages of one group, at most 64 bytes, are stored in the order of the calls and received in that
+   * order, each in a broker call of its own.
+   */
+  readonly orderingGroup?: string;
+  /** The body is JSON, and who reads the topic takes an array of such bodies as well: those published together travel as one. */
+  readonly isPackable?: boolean;
 }
 
 export interface Publisher {
@@ -14,11 +26,7 @@ export interface Publisher {
    * Resolves once the broker has stored the message on disk; concurrent calls are merged into one broker call.
    * Errors: PublishError, after trying until the deadline.
    */
-  publish(
-    topic: string,
-    message: Outgoing,
-    options?: { readonly deadlineMs?: number },
-  ): Promise<void>;
+  publish(topic: string, message: Outgoing, options?: PublishOptions): Promise<void>;
   /** Waits for what is in hand, then closes. */
   close(): Promise<void>;
 }
@@ -43,8 +51,11 @@ export interface Delivery {
 }
 
 export interface Receiver {
-  /** Waits up to some seconds for at most `max` (≤ 32) messages of one topic; may be empty. Errors: the queue does not answer. */
-  receive(topic: string, max: number): Promise<readonly Delivery[]>;
+  /**
+   * Waits up to `awaitMs`, by default what the receiver was made with, for at most `max` (≤ 32) messages of one topic; may be
+   * empty. Errors: the queue does not answer.
+   */
+  receive(topic: string, max: number, awaitMs?: number): Promise<readonly Delivery[]>;
   /** Acknowledges all in one call. What could not be acknowledged comes again. */
   acknowledge(deliveries: readonly Delivery[]): Promise<void>;
   /** Lets a message come again after `delayMs`. */

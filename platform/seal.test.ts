@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { createMessageIds, messageIdTimeMs } from './message-id.ts';
 import { createPayloadCodec } from './payload-codec.ts';
-import { createSealer } from './seal.ts';
+import { createSealer, hashEntry } from './seal.ts';
 
 const key = (name: string) => `${name}:${randomBytes(32).toString('base64')}`;
 
@@ -37,9 +37,50 @@ describe('sealing', () => {
     assert.equal(createMessageIds(rotated).isGenuine(id, 't'), true);
   });
 
-  it('refuses a keyring that is empty or holds a short key', () => {
+  it('an envelope moves to the newest key with its content as it is; a direct seal becomes one', () => {
+    const sealed = sealer.sealEnvelope('secret', 'a');
+    assert.match(sealed, /^v2\.first\./);
+    assert.equal(sealer.open(sealed, 'a').toString(), 'secret');
+    assert.throws(() => sealer.open(sealed, 'b'));
+    const both = createSealer([second, first]);
+    for (const old of [sealed, sealer.seal('secret', 'a')]) {
+      const moved = both.reseal(old, 'a', 'envelope');
+      assert.ok(moved.startsWith(both.newestPrefix('envelope')), moved);
+      assert.equal(createSealer([second]).open(moved, 'a').toString(), 'secret');
+      assert.throws(() => both.reseal(old, 'b', 'envelope'));
+    }
+    const moved = both.reseal(sealed, 'a', 'envelope');
+    assert.equal(moved.split('.')[3], sealed.split('.')[3]);
+    const direct = both.reseal(sealer.seal('secret', 'a'), 'a', 'direct');
+    assert.match(direct, /^v1\.second\./);
+    assert.equal(createSealer([second]).open(direct, 'a').toString(), 'secret');
+  });
+
+  it('hashes and ids stay when the old key leaves its hash key behind, which opens nothing', () => {
+    const entry = hashEntry([second, first]);
+    assert.match(entry, /^first-hash:/);
+    const id = createMessageIds(sealer).create('t');
+    for (const ring of [
+      [first, second, entry],
+      [second, first, entry],
+      [second, entry],
+    ]) {
+      const left = createSealer(ring);
+      assert.equal(left.hash('13900000000', 't'), sealer.hash('13900000000', 't'));
+      assert.equal(createMessageIds(left).isGenuine(id, 't'), true);
+      assert.equal(hashEntry(ring), entry);
+    }
+    const without = createSealer([second, entry]);
+    assert.deepEqual(without.keyNames, ['second']);
+    assert.throws(() => without.open(sealer.seal('x', 'a'), 'a'), /first/);
+    assert.throws(() => createSealer([entry]), /MC_MASTER_KEYS/);
+  });
+
+  it('refuses a keyring that is empty, ambiguous, or holds a short key', () => {
     assert.throws(() => createSealer([]), /MC_MASTER_KEYS/);
     assert.throws(() => createSealer(['a:AAAA']), /32 bytes/);
+    assert.throws(() => createSealer([first, key('first')]), /one name/);
+    assert.throws(() => createSealer([first, hashEntry([first]), hashEntry([second])]), /two hash/);
   });
 });
 

@@ -2,12 +2,18 @@
 import type { Client } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
 import type { LogLevel, LogMetadata } from '@temporalio/common';
-import { NativeConnection, Runtime, makeTelemetryFilterString } from '@temporalio/worker';
+import {
+  NativeConnection,
+  Runtime,
+  makeTelemetryFilterString,
+  type WorkerOptions,
+} from '@temporalio/worker';
 import {
   createDataConverter,
   createTemporalClient,
   type TemporalOptions,
 } from './temporal-client.ts';
+import type { Config } from './config.ts';
 import type { Logger } from './logger.ts';
 
 export interface TemporalWorkerLink {
@@ -34,8 +40,30 @@ export async function connectTemporalWorker(options: TemporalOptions): Promise<T
   };
 }
 
-/** Sets the SDK's logger, once per process before the first connection. Signals are lifecycle's, not the SDK's. */
+/**
+ * How a workflow worker takes part in worker versioning: not at all without a build id. Open runs go on under the version
+ * that is current, since deliveries outlive many deploys; what they cannot replay needs `patched()`.
+ */
+export function versioningOf(
+  of: Pick<Config, 'temporalDeployment' | 'temporalBuildId'>,
+): Pick<WorkerOptions, 'workerDeploymentOptions'> {
+  const { temporalDeployment: deploymentName, temporalBuildId: buildId } = of;
+  if (buildId === '') return {};
+  return {
+    workerDeploymentOptions: {
+      version: { deploymentName, buildId },
+      useWorkerVersioning: true,
+      defaultVersioningBehavior: 'AUTO_UPGRADE',
+    },
+  };
+}
+
+let isInstalled = false;
+
+/** Sets the SDK's logger, before the process's first connection; the first one stays. Signals are lifecycle's, not the SDK's. */
 export function installTemporalRuntime(logger: Logger): void {
+  if (isInstalled) return;
+  isInstalled = true;
   Runtime.install({
     shutdownSignals: [],
     logger: {

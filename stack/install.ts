@@ -3,7 +3,7 @@ import { createNames, priorities, type Names } from '../contracts/topics.ts';
 import type { Config } from '../platform/config.ts';
 import { createElasticsearch } from '../platform/elasticsearch.ts';
 import type { Logger } from '../platform/logger.ts';
-import { createRocketmqAdmin } from '../platform/rocketmq-admin.ts';
+import { createRocketmqAdmin, type TopicType } from '../platform/rocketmq-admin.ts';
 import { createSealer } from '../platform/seal.ts';
 import { createStore } from '../store/index.ts';
 import { createMessageIndex } from '../store/message-index.ts';
@@ -12,12 +12,14 @@ import { createMessageIndex } from '../store/message-index.ts';
 const maxRetries = 1_000_000;
 const laneQueues = 4;
 const sharedQueues = 8;
+/** A queue that is given back blocks the keys that share it. */
+const orderQueues = 16;
 
 /** Topics of an installation with the groups that read them. */
 export function topicsOf(
   names: Names,
   slots: number,
-): { name: string; queues: number; groups: string[] }[] {
+): { name: string; queues: number; groups: string[]; type?: TopicType }[] {
   const lanes = Array.from({ length: slots }, (_, slot) => slot).flatMap((slot) =>
     priorities.map((priority) => ({
       name: names.lane(slot, priority),
@@ -27,7 +29,18 @@ export function topicsOf(
   );
   return [
     ...lanes,
-    { name: names.results, queues: sharedQueues, groups: [names.group('indexer')] },
+    {
+      name: names.order,
+      queues: orderQueues,
+      groups: [names.group('order'), names.group('indexer')],
+      type: 'FIFO' as const,
+    },
+    { name: names.recalled, queues: sharedQueues, groups: [names.group('recalled')] },
+    {
+      name: names.results,
+      queues: sharedQueues,
+      groups: [names.group('indexer'), names.group('webhooks'), names.group('result-topics')],
+    },
     { name: names.retries, queues: sharedQueues, groups: [names.group('indexer')] },
     { name: names.receipts, queues: sharedQueues, groups: [names.group('jobs')] },
     { name: names.parked, queues: 1, groups: [] },
@@ -50,11 +63,14 @@ async function installTopics(config: Config): Promise<void> {
   try {
     const topics = topicsOf(names, config.slots);
     await admin.createTopics(
-      topics.map(({ name, queues }) => ({ name, queues, type: 'NORMAL' as const })),
+      topics.map(({ name, queues, type = 'NORMAL' }) => ({ name, queues, type })),
     );
     await admin.createGroups(
-      (['bridge', 'indexer', 'jobs'] as const).map((role) => ({
+      (
+        ['bridge', 'order', 'recalled', 'indexer', 'jobs', 'webhooks', 'result-topics'] as const
+      ).map((role) => ({
         name: names.group(role),
+        ordered: role === 'order',
         maxRetries,
       })),
     );

@@ -65,6 +65,7 @@ export function demoAccount(demo: DemoChannel, at: SandboxAddresses): AccountEdi
     connector: demo.connector,
     ...demo.account({ url: urlOf(demo.simulator), receiptToken }),
     ratePerSecond: demo.ratePerSecond,
+    isSandbox: true,
   };
 }
 
@@ -107,6 +108,14 @@ export async function seedTenant(
   return ids;
 }
 
+/** A new key of the demo tenant; those of this name that nobody has any more are revoked. */
+async function replaceKey(store: Store, name: string) {
+  for (const key of await store.apiKeys.list(demoTenant))
+    if (key.name === name && key.revokedAt === undefined)
+      await store.apiKeys.revoke(demoTenant, key.id);
+  return store.apiKeys.create(demoTenant, { name });
+}
+
 /** Makes what is missing of the demo tenant; gives a new API key when `wantsKey`. Errors: the database does not answer. */
 export async function seedDemo(
   config: Config,
@@ -121,7 +130,7 @@ export async function seedDemo(
   try {
     await store.tenants.ensure(demoTenant, 'Demo');
     const accountIds = await seedTenant(store, demoTenant, options);
-    const made = options.wantsKey ? await store.apiKeys.create(demoTenant, 'npm start') : undefined;
+    const made = options.wantsKey ? await replaceKey(store, 'npm start') : undefined;
     return { accountIds, ...(made !== undefined && { key: made.key }) };
   } finally {
     await store.close();

@@ -15,6 +15,7 @@ import {
 } from './database.ts';
 import { createId } from './ids.ts';
 import { nextRevision, type Change } from './revisions.ts';
+import type { SealedColumn } from './sealed-columns.ts';
 import { chooseSlot } from './slots.ts';
 import type { PageRequest } from './tenants.ts';
 
@@ -55,7 +56,9 @@ class AccountRow extends Model {
   declare settings: string;
   declare secrets: string;
   declare ratePerSecond: number;
+  declare weight: number;
   declare isStopped: 0 | 1;
+  declare isSandbox: 0 | 1;
   declare slot: number;
   declare limitInForce: number | null;
   declare version: number;
@@ -74,7 +77,7 @@ export function createChannelAccounts(
   { sealer, slots }: { sealer: Sealer; slots: number },
 ): ChannelAccounts {
   const seal = (id: string, secrets: unknown) =>
-    sealer.seal(JSON.stringify(secrets ?? {}), sealContext(id));
+    sealer.sealEnvelope(JSON.stringify(secrets ?? {}), sealContext(id));
 
   const known = (row: AccountColumns): KnownAccount => ({
     account: toAccount(row),
@@ -193,13 +196,24 @@ function sealContext(id: string): string {
   return `account:${id}`;
 }
 
+export const accountSecrets: SealedColumn<{ id: string }> = {
+  what: 'secrets of channel accounts',
+  table: 'channelAccounts',
+  column: 'secrets',
+  keys: ['id'],
+  form: 'envelope',
+  context: ({ id }) => sealContext(id),
+};
+
 function editedColumns(edit: AccountEdit) {
   return {
     name: edit.name,
     connector: edit.connector,
     settings: JSON.stringify(edit.settings),
     ratePerSecond: edit.ratePerSecond,
+    weight: edit.weight ?? 1,
     isStopped: edit.isStopped === true ? (1 as const) : (0 as const),
+    isSandbox: edit.isSandbox === true ? (1 as const) : (0 as const),
   };
 }
 
@@ -232,7 +246,9 @@ function toAccount(row: AccountColumns): Account {
     channel: row.channel,
     settings: readJson(row.settings, jsonValidator, `settings of ${row.id}`),
     ratePerSecond: row.ratePerSecond,
+    weight: row.weight,
     isStopped: row.isStopped === 1,
+    isSandbox: row.isSandbox === 1,
     slot: row.slot,
     limitInForce: row.limitInForce,
     version: row.version,

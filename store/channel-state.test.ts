@@ -147,6 +147,28 @@ describe('devices', () => {
   });
 });
 
+describe('circuits', () => {
+  it('are tried later and later: to five minutes, and to half a minute while the provider is away', async () => {
+    const nowMs = Date.UTC(2026, 10, 21);
+    for (const [code, longestMs] of [
+      ['auth-invalid', 300_000],
+      ['provider-down', 30_000],
+    ] as const) {
+      const accountId = `acc_${code}`;
+      await store.circuits.open({ accountId, tenantId: 'ten_1', reason: { code }, nowMs });
+      const waits: number[] = [];
+      for (let tries = 0; tries < 9; tries += 1) {
+        const open = (await store.circuits.listOpen()).find((each) => each.accountId === accountId);
+        waits.push(Date.parse(open?.nextTryAt ?? '') - nowMs);
+        await store.circuits.postpone(accountId, nowMs);
+      }
+      assert.deepEqual(waits.slice(0, 2), [5000, 10_000]);
+      assert.equal(Math.max(...waits), longestMs);
+      assert.ok(await store.circuits.close(accountId, nowMs));
+    }
+  });
+});
+
 describe('opt-outs', () => {
   it('the newest word of a person counts, in whatever order the words come', async () => {
     const key = { tenantId: 'ten_1', channel: 'sms', recipientHash: 'h' };

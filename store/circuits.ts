@@ -1,5 +1,6 @@
 /** Circuits of channel accounts: open while the account itself is at fault, so that no message is spent on it. */
 import type { Reason } from '../contracts/result.ts';
+import { providerDown } from '../contracts/result.ts';
 import { isDuplicate, type Database } from './database.ts';
 
 export interface Circuit {
@@ -44,10 +45,16 @@ interface CircuitRow {
 
 const firstWaitMs = 5000;
 const longestWaitMs = 300_000;
+/** A provider that is away comes back by itself, and one-time passwords of ten minutes wait for it. */
+const longestDownWaitMs = 30_000;
 /** One that opens again within this time was not mended. */
 const relapseMs = 600_000;
 
-const waitMs = (tries: number) => Math.min(longestWaitMs, firstWaitMs * 2 ** Math.min(tries, 10));
+const waitMs = (tries: number, reasonCode: string) =>
+  Math.min(
+    reasonCode === providerDown ? longestDownWaitMs : longestWaitMs,
+    firstWaitMs * 2 ** Math.min(tries, 10),
+  );
 
 export function createCircuits(db: Database): Circuits {
   const rows = () => db<CircuitRow>('account_circuits');
@@ -72,7 +79,7 @@ export function createCircuits(db: Database): Circuits {
         reasonCode: reason.code,
         detail: (reason.detail ?? '').slice(0, 600),
         openedAt: new Date(nowMs),
-        nextTryAt: new Date(Math.max(resumeAtMs ?? 0, nowMs + waitMs(tries))),
+        nextTryAt: new Date(Math.max(resumeAtMs ?? 0, nowMs + waitMs(tries, reason.code))),
         tries,
         closedAt: null,
       };
@@ -89,12 +96,12 @@ export function createCircuits(db: Database): Circuits {
         tries: row.tries,
       })),
     postpone: async (accountId, nowMs) => {
-      const row = await rows().where({ accountId }).first('tries');
+      const row = await rows().where({ accountId }).first('tries', 'reasonCode');
       if (row === undefined) return;
       const tries = row.tries + 1;
       await rows()
         .where({ accountId })
-        .update({ tries, nextTryAt: new Date(nowMs + waitMs(tries)) });
+        .update({ tries, nextTryAt: new Date(nowMs + waitMs(tries, row.reasonCode)) });
     },
     close: async (accountId, nowMs) =>
       (await rows()

@@ -15,8 +15,10 @@ const callDeadlineMs = 10_000;
 const migrationWaitSeconds = 120;
 const deadlockTries = 5;
 
-/** Opens a pool; nothing is connected yet. Errors: the URL is not one of mysql:// with a database. */
-export function openDatabase(mysqlUrl: string, logger: Logger): Database {
+/**
+ * Opens a pool of at most `connections`; nothing is connected yet. Errors: the URL is not one of mysql:// with a database.
+ */
+export function openDatabase(mysqlUrl: string, logger: Logger, connections = 10): Database {
   return knex({
     client: 'mysql2',
     connection: {
@@ -27,7 +29,7 @@ export function openDatabase(mysqlUrl: string, logger: Logger): Database {
       connectTimeout: 3000,
       enableKeepAlive: true,
     },
-    pool: { min: 0, max: 10, idleTimeoutMillis: 30_000, afterCreate: prepareSession },
+    pool: { min: 0, max: connections, idleTimeoutMillis: 30_000, afterCreate: prepareSession },
     acquireConnectionTimeout: 3000,
     log: {
       warn: (message) => logger.warn({ detail: String(message) }, 'mysql.warning'),

@@ -1,6 +1,8 @@
 /** Devices for push: who registered which at which channel account. Tokens are sealed; users and tokens are found by hash. */
 import type { Sealer } from '../platform/seal.ts';
 import type { Database } from './database.ts';
+import type { SealedColumn } from './sealed-columns.ts';
+import { hashUser, type PersonKey } from './people.ts';
 
 export interface Device {
   readonly id: string;
@@ -10,10 +12,7 @@ export interface Device {
   readonly registeredAt: string;
 }
 
-export interface DeviceOwner {
-  readonly tenantId: string;
-  readonly userId: string;
-}
+export type DeviceOwner = PersonKey;
 
 export interface Devices {
   /** Registers a device, or again; one that somebody else had registered changes hands. Of more than 20 the oldest go. */
@@ -36,21 +35,34 @@ interface DeviceRow {
   registeredAt: Date;
 }
 
+const context = ({ id }: { id: string }) => `device:${id}`;
+
+export const sealedDevices: SealedColumn<{ id: string }> = {
+  what: 'devices',
+  table: 'devices',
+  column: 'sealed',
+  keys: ['accountId', 'tokenHash'],
+  besides: ['id'],
+  form: 'direct',
+  context,
+};
+
 /** More would only be forgotten ones: every push to the user is a call for each. */
 const maxDevices = 20;
 
 export function createDevices(db: Database, sealer: Sealer): Devices {
   const rows = () => db<DeviceRow>('devices');
-  const userHash = ({ tenantId, userId }: DeviceOwner) =>
-    sealer.hash(`userId:${userId}`, `recipient:${tenantId}`);
   const tokenHash = (accountId: string, token: string) => sealer.hash(token, `device:${accountId}`);
   const toDevice = (row: DeviceRow): Device => ({
     id: row.id,
     accountId: row.accountId,
-    deviceToken: sealer.open(row.sealed, `device:${row.id}`).toString('utf8'),
+    deviceToken: sealer.open(row.sealed, context(row)).toString('utf8'),
     registeredAt: row.registeredAt.toISOString(),
   });
-  const owned = (owner: DeviceOwner) => ({ tenantId: owner.tenantId, userHash: userHash(owner) });
+  const owned = (owner: DeviceOwner) => ({
+    tenantId: owner.tenantId,
+    userHash: hashUser(sealer, owner),
+  });
 
   return {
     register: async (owner, { accountId, deviceToken }) => {
@@ -61,7 +73,7 @@ export function createDevices(db: Database, sealer: Sealer): Devices {
         tokenHash: hash,
         id,
         ...owned(owner),
-        sealed: sealer.seal(deviceToken, `device:${id}`),
+        sealed: sealer.seal(deviceToken, context({ id })),
         registeredAt: new Date(),
       };
       await rows().insert(row).onConflict(['accountId', 'tokenHash']).merge();

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
+import { apiScopes } from '../contracts/api-scopes.ts';
 import type { TemplateEdit } from '../contracts/template.ts';
 import { Problem } from '../contracts/problems.ts';
 import { createLogger } from '../platform/logger.ts';
 import { createSealer } from '../platform/seal.ts';
+import { createLine } from '../tests/line.ts';
 import { testMysqlUrl, until } from '../tests/stack.ts';
 import { createDirectory, createStore, type Directory, type Store } from './index.ts';
 
@@ -13,49 +13,6 @@ const sealer = createSealer([`test:${Buffer.alloc(32, 7).toString('base64')}`]);
 const mysqlUrl = await testMysqlUrl();
 const logger = createLogger('test', 'silent');
 const inForce = { timeoutMs: 2000, everyMs: 20 };
-
-/** The way to the database, which a test can cut. */
-async function createLine(host: string, port: number) {
-  const sockets = new Set<Socket>();
-  let server: Server | undefined;
-  let isDeaf = false;
-  const open = async (at = 0) => {
-    server = createServer((socket) => {
-      sockets.add(socket);
-      socket.on('error', () => {});
-      if (isDeaf) return;
-      const far = connect(port, host);
-      sockets.add(far);
-      far.on('error', () => socket.destroy());
-      far.on('close', () => socket.destroy());
-      socket.on('close', () => far.destroy());
-      socket.pipe(far).pipe(socket);
-    });
-    server.listen(at, '127.0.0.1');
-    await once(server, 'listening');
-    return (server.address() as AddressInfo).port;
-  };
-  const cut = async () => {
-    server?.close();
-    for (const socket of sockets) socket.destroy();
-    sockets.clear();
-  };
-  const linePort = await open();
-  return {
-    port: linePort,
-    cut,
-    mend: async () => {
-      isDeaf = false;
-      await open(linePort);
-    },
-    /** Takes connections and never says a word. */
-    deafen: async () => {
-      await cut();
-      isDeaf = true;
-      await open(linePort);
-    },
-  };
-}
 
 let editor: Store;
 let reader: Store;
@@ -111,8 +68,12 @@ describe('the directory', () => {
     assert.equal(await directory.template('demo', 'fresh'), undefined);
     const made = await editor.templates.create('demo', template('fresh', '1'));
     assert.deepEqual(await directory.template('demo', 'fresh'), made);
-    const { key, id } = await editor.apiKeys.create('demo', 'k');
-    assert.deepEqual(await directory.findCaller(key), { tenantId: 'demo', keyId: id });
+    const { key, id } = await editor.apiKeys.create('demo', { name: 'k' });
+    assert.deepEqual(await directory.findCaller(key), {
+      tenantId: 'demo',
+      keyId: id,
+      scopes: apiScopes,
+    });
     assert.equal(await directory.findCaller(`${key}x`), undefined);
     assert.equal(await directory.findCaller('nonsense'), undefined);
     assert.deepEqual(await directory.accountsOf('demo'), []);
@@ -122,7 +83,7 @@ describe('the directory', () => {
     assert.deepEqual((await directory.access(account.id))?.secrets, { key: 'top-secret-value' });
   });
   it('has a revoked key, an edited template and a stopped account in force within 2 s', async () => {
-    const { key, id } = await editor.apiKeys.create('demo', 'k');
+    const { key, id } = await editor.apiKeys.create('demo', { name: 'k' });
     const made = await editor.templates.create('demo', template('edited', '1'));
     const account = await makeAccount('demo', 'stopped');
     await directory.findCaller(key);
@@ -131,7 +92,7 @@ describe('the directory', () => {
     const seen = new Set<string>();
     const stop = directory.onChange(({ ids }) => ids.forEach((changed) => seen.add(changed)));
     await editor.apiKeys.revoke('demo', id);
-    await editor.templates.update(made.id, 1, template('edited', '2'));
+    await editor.templates.update(made.id, 1, { edit: template('edited', '2') });
     const edit = { ...accountEdit('stopped'), secrets: { key: 'next' }, isStopped: true };
     await editor.channelAccounts.update(account.id, 1, edit);
     await until(
@@ -191,7 +152,7 @@ describe('the directory', () => {
 
   describe('with the database away', () => {
     it('serves what it knows, says store-unavailable of the rest, and follows again', async () => {
-      const { key } = await editor.apiKeys.create('demo', 'k');
+      const { key } = await editor.apiKeys.create('demo', { name: 'k' });
       const made = await editor.templates.create('demo', template('cached', '1'));
       const account = await makeAccount('demo', 'cached');
       const pinned = await directory.templateVersion('demo', 'edited', 1);
@@ -227,7 +188,7 @@ describe('the directory', () => {
       await assert.rejects(cold.allAccounts(), isUnavailable);
       await until('stale', () => directory.isStale(1500) || undefined, { timeoutMs: 4000 });
 
-      const edited = await editor.templates.update(made.id, 1, template('cached', '2'));
+      const edited = await editor.templates.update(made.id, 1, { edit: template('cached', '2') });
       await line.mend();
       await until(
         'followed',

@@ -1,11 +1,14 @@
 /**
- * What every hot path reads instead of MySQL: keys, templates and accounts, mirrored in memory and brought up to date each
- * second. What is not there is read from MySQL; with MySQL down what is there serves on, and the rest is store-unavailable.
+ * What every hot path reads instead of MySQL: keys, templates, accounts and policies, mirrored in memory and brought up to
+ * date each second. What is not there is read from MySQL; with MySQL down what is there serves on, and the rest is
+ * store-unavailable.
  */
 import type { AccountAccess } from '../contracts/channel.ts';
+import { defaultTenantPolicy, type TenantPolicy } from '../contracts/tenant-policy.ts';
+import { defaultTenantQuotas, type TenantQuotas } from '../contracts/tenant-quotas.ts';
 import type { Account, Template } from '../contracts/template.ts';
 import type { Logger } from '../platform/logger.ts';
-import { matchesSecret, parseApiKey, type Caller, type KnownKey } from './api-keys.ts';
+import { callerOf, parseApiKey, type Caller, type KnownKey } from './api-keys.ts';
 import type { KnownAccount } from './channel-accounts.ts';
 import type { Store } from './index.ts';
 import { createLru } from '../platform/lru.ts';
@@ -32,6 +35,10 @@ export interface Directory {
   allAccounts(): Promise<readonly Account[]>;
   /** A live account's settings and opened secrets; the same object until the account is edited. */
   access(accountId: string): Promise<AccountAccess | undefined>;
+  /** The default for a tenant that has none. */
+  policy(tenantId: string): Promise<TenantPolicy>;
+  /** None for a tenant that has none; the same object until they are edited. */
+  quotas(tenantId: string): Promise<TenantQuotas>;
   /** Calls back after each batch of changes is in force here; returns how to stop that. */
   onChange(listener: (change: DirectoryChange) => void): () => void;
   /** Epoch milliseconds at which the last complete look at MySQL began; undefined: never yet. */
@@ -54,6 +61,8 @@ export function createDirectory({ store, logger, pollMs = 1000 }: DirectoryOptio
   const keys = new Map<string, KnownKey>();
   const templates = new Map<string, KnownTemplate>();
   const accounts = new Map<string, KnownAccount>();
+  const policies = new Map<string, TenantPolicy>();
+  const quotas = new Map<string, TenantQuotas>();
   let liveByTenant: ReadonlyMap<string, readonly Account[]> | undefined;
   const versions = createLru<Template>(keptVersions);
   const opened = new WeakMap<KnownAccount, AccountAccess>();
@@ -92,11 +101,32 @@ export function createDirectory({ store, logger, pollMs = 1000 }: DirectoryOptio
     },
     logger,
   });
+  const policyMirror = createMirror({
+    kind: 'tenants',
+    changedSince: (revision, limit) => store.tenantPolicies.changedSince(revision, limit),
+    enter: ({ tenantId, document }) => policies.set(tenantId, document),
+    clear: () => policies.clear(),
+    logger,
+  });
+  const quotaMirror = createMirror({
+    kind: 'tenants',
+    changedSince: (revision, limit) => store.tenantQuotas.changedSince(revision, limit),
+    enter: ({ tenantId, document }) => quotas.set(tenantId, document),
+    clear: () => quotas.clear(),
+    logger,
+  });
+  const dayKeyMirror = createMirror({
+    kind: 'day-keys',
+    changedSince: (revision, limit) => store.dayKeys.changedSince(revision, limit),
+    enter: (known) => store.dayKeyRing.enter(known),
+    clear: () => store.dayKeyRing.clear(),
+    logger,
+  });
   const poll = createPoll({
     store,
     logger,
     pollMs,
-    mirrors: [keyMirror, templateMirror, accountMirror],
+    mirrors: [keyMirror, templateMirror, accountMirror, policyMirror, quotaMirror, dayKeyMirror],
     tell: (change) => {
       for (const listener of listeners) {
         try {
@@ -169,9 +199,7 @@ export function createDirectory({ store, logger, pollMs = 1000 }: DirectoryOptio
           { scope: 'api-keys', key: parsed.id, read: () => store.apiKeys.find(parsed.id) },
           enterKey,
         ));
-      if (known === undefined || known.isRevoked) return undefined;
-      if (!matchesSecret(parsed.secret, known.secretHash)) return undefined;
-      return { tenantId: known.tenantId, keyId: known.keyId };
+      return known && callerOf(known, parsed.secret);
     },
 
     template: async (tenantId, name) => {
@@ -214,6 +242,15 @@ export function createDirectory({ store, logger, pollMs = 1000 }: DirectoryOptio
       opened.set(known, access);
       return access;
     },
+    // Most tenants have none, so what a filled mirror lacks is not asked for.
+    policy: async (tenantId) =>
+      policyMirror.generation() > 0
+        ? (policies.get(tenantId) ?? defaultTenantPolicy)
+        : misses.read(tenantId, `policy of ${tenantId}`, () => store.tenantPolicies.get(tenantId)),
+    quotas: async (tenantId) =>
+      quotaMirror.generation() > 0
+        ? (quotas.get(tenantId) ?? defaultTenantQuotas)
+        : misses.read(tenantId, `quotas of ${tenantId}`, () => store.tenantQuotas.get(tenantId)),
   };
 }
 

@@ -26,7 +26,11 @@ export async function purgeInbox(db: Database, nowMs: number, limit: number): Pr
 }
 
 /** Also corrects the count of the unread, and tells those who look at the inbox now. */
-function removeItems(db: Database, owner: string, numbers: readonly number[]): Promise<number> {
+export function removeItems(
+  db: Database,
+  owner: string,
+  numbers: readonly number[],
+): Promise<number> {
   return inTransaction(db, async (trx) => {
     const locked = await lockOwner(trx, owner);
     if (locked === undefined) return 0;

@@ -8,6 +8,7 @@ import {
 import type { Sealer } from '../platform/seal.ts';
 import { createValidator } from '../platform/validate.ts';
 import { readJson, type Database, type Transaction } from './database.ts';
+import type { SealedColumn } from './sealed-columns.ts';
 
 export interface OwnerRow {
   owner: string;
@@ -48,6 +49,16 @@ export const events = (db: Connection) => db<EventRow>('inboxEvents');
 
 const contentValidator = createValidator(InboxContentSchema);
 const sealContext = (owner: string, id: string) => `inbox:${owner}:${id}`;
+
+export const sealedItems: SealedColumn<{ owner: string; id: string }> = {
+  what: 'inbox items',
+  table: 'inboxItems',
+  column: 'content',
+  keys: ['owner', 'number'],
+  besides: ['id'],
+  form: 'direct',
+  context: ({ owner, id }) => sealContext(owner, id),
+};
 
 /** The name under which an inbox is kept: a keyed hash, the same for every process. */
 export function ownerOf(sealer: Sealer, user: { tenantId: string; userId: string }): string {

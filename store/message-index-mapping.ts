@@ -17,13 +17,18 @@ const messageMappings = {
     status: listed,
     kind: listed,
     template: listed,
+    locale: listed,
     channel: listed,
     connector: listed,
     accountId: listed,
     priority: listed,
+    batch: listed,
+    orderingKey: listed,
     recipientHash: matched,
     providerId: matched,
     reason: { properties: { code: listed } },
+    attemptOutcomes: listed,
+    providerCodes: listed,
     metadata: { type: 'flattened', ignore_above: longestTerm },
     acceptedAt: date,
     updatedAt: date,
@@ -54,10 +59,7 @@ const attemptMappings = {
 } as const satisfies estypes.MappingTypeMapping;
 
 /** The template of each kind of index: name → body. `shards`: per daily index. */
-export function indexTemplates(
-  names: Names,
-  shards: number,
-): readonly estypes.IndicesPutIndexTemplateRequest[] {
+export function indexTemplates(names: Names, shards: number) {
   const template = (pattern: string, mappings: estypes.MappingTypeMapping) => ({
     name: pattern.replace('-*', ''),
     index_patterns: [pattern],

@@ -1,17 +1,26 @@
-/** Search over all days, newest first. */
+/** Search over all days: newest first for people, in the order of acceptance for jobs. */
 import type { Client, estypes } from '@elastic/elasticsearch';
+import type { Kind } from '../contracts/message.ts';
 import { problem } from '../contracts/problems.ts';
 import type { Snapshot } from '../contracts/result.ts';
 import type { Status } from '../contracts/status.ts';
 import type { Names, Priority } from '../contracts/topics.ts';
 import { orSearchProblem } from '../platform/elasticsearch.ts';
 
-export interface MessageSearch {
+/** Which messages; every given part must match. */
+export interface MessageFilter {
   readonly tenantId: string;
+  readonly messageId?: string | undefined;
   readonly status?: Status | undefined;
+  readonly kind?: Kind | undefined;
   readonly channel?: string | undefined;
+  readonly connector?: string | undefined;
   readonly template?: string | undefined;
+  readonly locale?: string | undefined;
   readonly accountId?: string | undefined;
+  readonly batch?: string | undefined;
+  readonly orderingKey?: string | undefined;
+  readonly providerId?: string | undefined;
   readonly priority?: Priority | undefined;
   readonly recipientHash?: string | undefined;
   readonly metadata?: { readonly key: string; readonly value: string } | undefined;
@@ -19,9 +28,21 @@ export interface MessageSearch {
   readonly text?: string | undefined;
   /** Code of the reason. */
   readonly reason?: string | undefined;
+  /** What any of its attempts came to, and the provider's code of any. */
+  readonly attemptOutcome?: string | undefined;
+  readonly providerCode?: string | undefined;
   /** ISO times of acceptance: from (with it) until (without it). */
   readonly from?: string | undefined;
   readonly until?: string | undefined;
+}
+
+/** One of several, beside what the filter says. */
+export interface AnyOf {
+  readonly statuses?: readonly Status[] | undefined;
+  readonly reasons?: readonly string[] | undefined;
+}
+
+export interface MessageSearch extends MessageFilter, AnyOf {
   readonly limit: number;
   /** `nextCursor` of the page before. */
   readonly cursor?: string | undefined;
@@ -49,7 +70,7 @@ export function createSearch(deps: {
     const { hits } = await orSearchProblem(
       deps.client.search({
         index: deps.names.messageIndices,
-        query: { bool: { filter: filters(search) } },
+        query: messageQuery(search),
         sort: [{ acceptedAt: 'desc' }, { messageId: 'desc' }],
         // One more than asked for tells whether there is a next page.
         size: search.limit + 1,
@@ -72,17 +93,114 @@ export function createSearch(deps: {
   };
 }
 
-function filters(search: MessageSearch): estypes.QueryDslQueryContainer[] {
+/** What a job goes through; every given part must match. */
+export interface MessageScan {
+  readonly tenantId?: string | undefined;
+  readonly statuses: readonly Status[];
+  readonly template?: string | undefined;
+  readonly channel?: string | undefined;
+  readonly accountId?: string | undefined;
+  readonly batch?: string | undefined;
+  readonly reason?: string | undefined;
+  /** ISO times of acceptance: from (with it) until (without it). */
+  readonly from?: string | undefined;
+  readonly until?: string | undefined;
+  /** ISO time: only what has had its status since then or longer. */
+  readonly unchangedSince: string;
+}
+
+/** A place in (acceptedAt in ms, id), which never changes for a message. */
+export type ScanPlace = readonly [number, string];
+
+export interface ScanPage {
+  readonly ids: readonly string[];
+  /** Missing on the last page. */
+  readonly next?: ScanPlace;
+}
+
+/**
+ * Makes the scan: ids in the order of acceptance, a page at a time; messages that change meanwhile move no other. The
+ * first page sees everything that was written before. Errors: the problem search-unavailable.
+ */
+export function createScan(deps: { readonly client: Client; readonly names: Names }) {
+  const index = deps.names.messageIndices;
+  return async (
+    scan: MessageScan,
+    { after, limit }: { readonly after?: ScanPlace | undefined; readonly limit: number },
+  ): Promise<ScanPage> => {
+    if (after === undefined) await orSearchProblem(deps.client.indices.refresh({ index }));
+    const { hits } = await orSearchProblem(
+      deps.client.search({
+        index,
+        query: scanQuery(scan),
+        sort: [{ acceptedAt: 'asc' }, { messageId: 'asc' }],
+        size: limit,
+        _source: false,
+        track_total_hits: false,
+        ...(after !== undefined && { search_after: [...after] }),
+      }),
+    );
+    const places = hits.hits.map(({ sort }) => sort as [number, string]);
+    const last = places.at(-1);
+    return {
+      ids: places.map(([, id]) => id),
+      ...(places.length === limit && last !== undefined && { next: last }),
+    };
+  };
+}
+
+/** The query of a scan. */
+export function scanQuery(scan: MessageScan): estypes.QueryDslQueryContainer {
+  return {
+    bool: {
+      filter: [
+        ...filters(scan),
+        { terms: { status: [...scan.statuses] } },
+        { range: { updatedAt: { lte: scan.unchangedSince } } },
+      ],
+    },
+  };
+}
+
+/** What search and scan have in common, any part of it. */
+type Filters = {
+  readonly [Part in keyof MessageFilter]?: (MessageFilter & MessageScan)[Part] | undefined;
+};
+
+/** The query of a filter. */
+export function messageQuery(filter: MessageFilter & AnyOf): estypes.QueryDslQueryContainer {
+  const { statuses, reasons } = filter;
+  return {
+    bool: {
+      filter: [
+        ...filters(filter),
+        ...(statuses === undefined ? [] : [{ terms: { status: [...statuses] } }]),
+        ...(reasons === undefined ? [] : [{ terms: { 'reason.code': [...reasons] } }]),
+      ],
+    },
+  };
+}
+
+function filters(search: Filters): estypes.QueryDslQueryContainer[] {
   const { metadata, text, from, until } = search;
   const terms: Record<string, string | undefined> = {
     tenantId: search.tenantId,
+    messageId: search.messageId,
     status: search.status,
+    kind: search.kind,
     channel: search.channel,
+    connector: search.connector,
     template: search.template,
+    locale: search.locale,
     accountId: search.accountId,
+    batch: search.batch,
+    orderingKey: search.orderingKey,
+    providerId: search.providerId,
     priority: search.priority,
     recipientHash: search.recipientHash,
     'reason.code': search.reason,
+    attemptOutcomes: search.attemptOutcome,
+    providerCodes: search.providerCode,
     ...(metadata !== undefined && { [`metadata.${metadata.key}`]: metadata.value }),
   };
   const found: estypes.QueryDslQueryContainer[] = Object.entries(terms).flatMap(([field, value]) =>
@@ -99,6 +217,14 @@ function filters(search: MessageSearch): estypes.QueryDslQueryContainer[] {
       },
     });
   return found;
+}
+
+/** The cursor with which a search goes on after this message. */
+export function cursorAfter({
+  acceptedAt,
+  messageId,
+}: Pick<Snapshot, 'acceptedAt' | 'messageId'>): string {
+  return writeCursor([Date.parse(acceptedAt), messageId]);
 }
 
 function writeCursor(sort: estypes.SortResults): string {

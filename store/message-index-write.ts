@@ -80,7 +80,8 @@ const severity = { written: 0, older: 0, retry: 1, refused: 2 } as const;
 
 function toOperations(names: Names, snapshot: Snapshot): Operation[] {
   const { sealed, attempt, ...state } = snapshot;
-  const { messageId, tenantId, acceptedAt, redrive, connector, channel } = snapshot;
+  const { messageId, tenantId, acceptedAt, expiresAt, sendAt, redrive, connector, channel } =
+    snapshot;
   const external = { version: documentVersion(snapshot), version_type: 'external' } as const;
   const _index = names.attemptIndex(acceptedAt);
   const operations: Operation[] = [
@@ -93,7 +94,8 @@ function toOperations(names: Names, snapshot: Snapshot): Operation[] {
   if (sealed !== undefined)
     operations.push({
       action: { create: { _index, _id: requestId(messageId) } },
-      document: { acceptedAt, sealed },
+      // With its first life, which a redrive gives it again.
+      document: { acceptedAt, expiresAt, ...(sendAt !== undefined && { sendAt }), sealed },
     });
   if (attempt !== undefined)
     operations.push({

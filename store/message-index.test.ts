@@ -2,18 +2,20 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Problem } from '../contracts/problems.ts';
 import { createNames } from '../contracts/topics.ts';
-import { documentVersion, type Snapshot } from '../contracts/result.ts';
+import { documentVersion, sequences, type Snapshot } from '../contracts/result.ts';
 import { createElasticsearch } from '../platform/elasticsearch.ts';
 import { createLogger } from '../platform/logger.ts';
 import { sampleId, sampleSnapshot, sampleStory, shuffled } from '../tests/message-samples.ts';
 import { freshPrefix, testElasticsearchUrl } from '../tests/stack.ts';
-import { createMessageIndex, type MessageSearch } from './message-index.ts';
+import { indexTemplates } from './message-index-mapping.ts';
+import { createMessageIndex, type MessageSearch, type ScanPlace } from './message-index.ts';
 
 const names = createNames(freshPrefix());
 const client = createElasticsearch({ url: await testElasticsearchUrl() });
 const logger = createLogger('test', 'silent');
 const index = createMessageIndex({ client, names, logger });
 const dayMs = 86_400_000;
+const dateMapping = { type: 'date', format: 'strict_date_optional_time' } as const;
 
 before(() => index.install());
 after(async () => {
@@ -37,6 +39,33 @@ function permutations<T>(items: readonly T[]): T[][] {
 
 test('installs from several processes at once, again and again', async () => {
   await Promise.all([index.install(), index.install(), index.install()]);
+});
+
+test('a day that began without a field finds by it what is written once it is installed', async () => {
+  const acceptedAt = '2026-11-03T08:00:00.000Z';
+  const day = names.messageIndex(acceptedAt);
+  const [template] = indexTemplates(names, 1);
+  await client.indices.deleteIndexTemplate({ name: template?.name ?? '' });
+  const keyword = { type: 'keyword', ignore_above: 512 } as const;
+  await client.indices.create({
+    index: day,
+    mappings: {
+      dynamic: false,
+      properties: { tenantId: keyword, messageId: keyword, acceptedAt: dateMapping },
+    },
+  });
+  const [before, after] = [1, 2].map(() =>
+    sampleSnapshot({ tenantId: 'ten_early', acceptedAt, attemptOutcomes: ['transient'] }),
+  );
+  assert.ok(before !== undefined && after !== undefined);
+  await write(before);
+  await index.install();
+  await write(after);
+  await refresh();
+  const search = { tenantId: 'ten_early', limit: 10 };
+  assert.equal((await index.search(search)).items.length, 2);
+  const { items } = await index.search({ ...search, attemptOutcome: 'transient' });
+  assert.deepEqual(items, [after]);
 });
 
 test('every order of the events of a message ends in the same document', async () => {
@@ -187,6 +216,75 @@ test('pages hold still while messages arrive, and hold every message once', asyn
     seen,
     expected.map((snapshot) => snapshot.messageId),
   );
+});
+
+test('is gone through in the order of acceptance, what changes meanwhile moving no other', async () => {
+  const tenantId = 'ten_scan';
+  const base = Date.parse('2026-11-14T12:00:00.000Z');
+  const failed = (ms: number, changes: Partial<Snapshot> = {}) =>
+    sampleSnapshot({
+      tenantId,
+      acceptedAt: new Date(base + ms).toISOString(),
+      status: 'failed',
+      sequence: sequences.end,
+      reason: { code: 'recipient-invalid' },
+      batch: 'spring',
+      ...changes,
+    });
+  // Pairs share a time, so the id must decide; and two days share the pages.
+  const wanted = Array.from({ length: 12 }, (_, i) =>
+    failed((i >> 1) * 1000 + (i < 6 ? 0 : dayMs)),
+  );
+  await write(
+    ...wanted,
+    failed(1, { status: 'sent' }),
+    failed(1, { batch: 'autumn' }),
+    failed(1, { reason: { code: 'expired' } }),
+    failed(1, { updatedAt: '2026-11-20T00:00:00.001Z' }),
+    failed(3 * dayMs),
+  );
+  const scan = {
+    tenantId,
+    statuses: ['failed'],
+    batch: 'spring',
+    reason: 'recipient-invalid',
+    until: new Date(base + 2 * dayMs).toISOString(),
+    unchangedSince: '2026-11-20T00:00:00.000Z',
+  } as const;
+  const seen: string[] = [];
+  let place: ScanPlace | undefined;
+  do {
+    const { ids, next } = await index.scan(scan, { after: place, limit: 5 });
+    seen.push(...ids);
+    place = next;
+    const taken = wanted.filter(({ messageId }) => ids.includes(messageId));
+    await write(...taken.map((one) => ({ ...one, status: 'sending' as const, redrive: 1 })));
+    await refresh();
+  } while (place !== undefined);
+  const inOrder = wanted.toSorted(
+    (a, b) => a.acceptedAt.localeCompare(b.acceptedAt) || (a.messageId < b.messageId ? -1 : 1),
+  );
+  assert.deepEqual(
+    seen,
+    inOrder.map(({ messageId }) => messageId),
+  );
+});
+
+test('keeps with the sealed request the life that it was accepted with', async () => {
+  const accepted = sampleSnapshot({
+    acceptedAt: '2026-11-15T08:00:00.000Z',
+    sendAt: '2026-11-16T08:00:00.000Z',
+    expiresAt: '2026-11-16T08:10:00.000Z',
+    sealed: 'sealed once',
+  });
+  const { messageId, acceptedAt } = accepted;
+  assert.equal(await index.firstRequest(messageId, acceptedAt), undefined);
+  await write(accepted);
+  await write({ ...accepted, redrive: 1, status: 'failed', expiresAt: '2026-11-21T08:00:00.000Z' });
+  assert.deepEqual(await index.firstRequest(messageId, acceptedAt), {
+    sealed: 'sealed once',
+    lifeMs: 600_000,
+  });
 });
 
 test('finds by every property, and by a Chinese phrase in its order only', async () => {

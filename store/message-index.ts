@@ -3,6 +3,7 @@
  * it, in the attempts index of that day, one document per attempt and one with the sealed request, written once.
  */
 import type { Client } from '@elastic/elasticsearch';
+import { Type } from 'typebox';
 import {
   AttemptSchema,
   documentVersion,
@@ -15,15 +16,54 @@ import { orSearchProblem, searchUnavailable } from '../platform/elasticsearch.ts
 import type { Logger } from '../platform/logger.ts';
 import { messageIdTimeMs } from '../platform/message-id.ts';
 import { createValidator } from '../platform/validate.ts';
+import { createErasing, type FindOfRecipients } from './message-index-erase.ts';
+import {
+  createChangedBetween,
+  type ChangesPage,
+  type MessageChanges,
+} from './message-index-changes.ts';
 import { indexTemplates } from './message-index-mapping.ts';
-import { createSearch, type MessagePage, type MessageSearch } from './message-index-search.ts';
+import {
+  createScan,
+  createSearch,
+  type MessagePage,
+  type MessageScan,
+  type MessageSearch,
+  type ScanPage,
+  type ScanPlace,
+} from './message-index-search.ts';
+import { createReadRequests, type KeptRequest } from './message-index-requests.ts';
 import { createWriteEvents, requestId, type WriteResult } from './message-index-write.ts';
 
-export type { MessagePage, MessageSearch } from './message-index-search.ts';
+export { cursorAfter, messageQuery, scanQuery } from './message-index-search.ts';
+export type { KeptRequest } from './message-index-requests.ts';
+export { redriveScan } from './redrive-scan.ts';
+export type {
+  AnyOf,
+  MessageFilter,
+  MessagePage,
+  MessageScan,
+  MessageSearch,
+  ScanPage,
+  ScanPlace,
+} from './message-index-search.ts';
+export {
+  createBatchIndex,
+  type BatchIndex,
+  type MemberStatus,
+  type StatusCounts,
+} from './batch-index.ts';
 export type { WriteResult } from './message-index-write.ts';
+export { changeKey, type ChangesPage, type MessageChanges } from './message-index-changes.ts';
 
 /** An attempt as it is kept; `redrive` says which delivery run it belongs to. */
 export type IndexedAttempt = Attempt & { readonly redrive: number };
+
+export interface FirstRequest {
+  readonly sealed: string;
+  /** Milliseconds from acceptance, or from sendAt; missing where it was not kept yet. */
+  readonly lifeMs?: number;
+}
 
 export interface MessageIndexDeps {
   readonly client: Client;
@@ -48,7 +88,20 @@ export interface MessageIndex {
   attempts(messageId: string, acceptedAt: string): Promise<readonly IndexedAttempt[]>;
   /** The sealed request with which the message was accepted. */
   sealedRequest(messageId: string, acceptedAt: string): Promise<string | undefined>;
+  /** The request as it was accepted: sealed, and the life that it had. */
+  firstRequest(messageId: string, acceptedAt: string): Promise<FirstRequest | undefined>;
+  /** The sealed requests of some messages, in their order. */
+  requests(
+    messages: readonly Pick<Snapshot, 'messageId' | 'acceptedAt'>[],
+  ): Promise<readonly KeptRequest[]>;
   search(search: MessageSearch): Promise<MessagePage>;
+  /** A page of ids in the order of acceptance; `after`: `next` of the page before. */
+  scan(
+    scan: MessageScan,
+    page: { readonly after?: ScanPlace | undefined; readonly limit: number },
+  ): Promise<ScanPage>;
+  /** Newest snapshots whose status became what it is in a span of time, oldest first. */
+  changedBetween(changes: MessageChanges, page: ChangesPage): Promise<readonly Snapshot[]>;
   /** The tenant's message that a channel's provider knows by this id; seen a second after it was written. */
   byProviderId(of: {
     readonly tenantId: string;
@@ -62,6 +115,10 @@ export interface MessageIndex {
   ): Promise<readonly Snapshot[]>;
   /** Takes the document of a repeat out of the day on which it was accepted again; only a bare acceptance can be. */
   remove(messageId: string, acceptedAt: string): Promise<void>;
+  /** Messages to any of these recipients that are not erased yet, oldest first; seen a second after they were written. */
+  findOfRecipients(of: FindOfRecipients): Promise<readonly Snapshot[]>;
+  /** Takes out of a message, its attempts and its request what tells of its person. May be repeated. */
+  erase(snapshot: Snapshot, erasedAt: string): Promise<void>;
   /** Deletes the indices of all days before this one (`2026-11-21`); resolves with their names. */
   dropOlderThan(day: string): Promise<readonly string[]>;
 }
@@ -73,6 +130,13 @@ const mostAttempts = 1000;
 
 const snapshotValidator = createValidator(SnapshotSchema);
 const attemptValidator = createValidator(AttemptSchema);
+const requestValidator = createValidator(
+  Type.Object({
+    sealed: Type.String(),
+    expiresAt: Type.Optional(Type.String()),
+    sendAt: Type.Optional(Type.String()),
+  }),
+);
 
 /** Makes the index's reads and writes over one client. */
 export function createMessageIndex(deps: MessageIndexDeps): MessageIndex {
@@ -105,10 +169,21 @@ export function createMessageIndex(deps: MessageIndexDeps): MessageIndex {
     return newest(hits.hits.flatMap((hit) => read(hit._source) ?? []));
   };
 
+  const readRequest = async (messageId: string, acceptedAt: string) => {
+    const [source] = await getDocuments(client, [
+      { _index: names.attemptIndex(acceptedAt), _id: requestId(messageId) },
+    ]);
+    return requestValidator.check(source) ? source : undefined;
+  };
+
   return {
     install: async () => {
-      for (const template of indexTemplates(names, shards))
+      for (const template of indexTemplates(names, shards)) {
         await client.indices.putIndexTemplate(template);
+        // In the days that are there, what is written from now on is found by new fields, too.
+        const { index_patterns: index, template: inside } = template;
+        await client.indices.putMapping({ index, ...inside.mappings, allow_no_indices: true });
+      }
     },
     writeEvents: createWriteEvents({ client, names }),
     get: async (messageId, acceptedAtMs = idTimeMs(messageId)) => {
@@ -132,13 +207,22 @@ export function createMessageIndex(deps: MessageIndexDeps): MessageIndex {
       );
       return hits.hits.flatMap(({ _source }) => readAttempt(_source) ?? []);
     },
-    sealedRequest: async (messageId, acceptedAt) => {
-      const [source] = await getDocuments(client, [
-        { _index: names.attemptIndex(acceptedAt), _id: requestId(messageId) },
-      ]);
-      return readSealed(source);
+    sealedRequest: async (messageId, acceptedAt) =>
+      (await readRequest(messageId, acceptedAt))?.sealed,
+    firstRequest: async (messageId, acceptedAt) => {
+      const request = await readRequest(messageId, acceptedAt);
+      if (request === undefined) return undefined;
+      const { sealed, expiresAt, sendAt = acceptedAt } = request;
+      return {
+        sealed,
+        ...(expiresAt !== undefined && { lifeMs: Date.parse(expiresAt) - Date.parse(sendAt) }),
+      };
     },
+    requests: createReadRequests({ client, names }),
     search: createSearch({ client, names, read }),
+    scan: createScan({ client, names }),
+    ...createErasing({ client, names, read }),
+    changedBetween: createChangedBetween({ client, names, read }),
     byProviderId: async ({ tenantId, channel, providerId }) => {
       const { hits } = await orSearchProblem(
         client.search({
@@ -278,9 +362,4 @@ function readAttempt(source: unknown): IndexedAttempt | undefined {
     ...(providerId !== undefined && { providerId }),
     ...(nextAttemptAt !== undefined && { nextAttemptAt }),
   };
-}
-
-function readSealed(source: unknown): string | undefined {
-  if (typeof source !== 'object' || source === null || !('sealed' in source)) return undefined;
-  return typeof source.sealed === 'string' ? source.sealed : undefined;
 }

@@ -5,6 +5,7 @@ import { ReceiptSchema, type Receipt } from '../contracts/result.ts';
 import type { Sealer } from '../platform/seal.ts';
 import { createValidator } from '../platform/validate.ts';
 import { inTransaction, isDuplicate, readJson, type Database } from './database.ts';
+import type { SealedColumn } from './sealed-columns.ts';
 
 export interface ParkedReceipt {
   readonly id: string;
@@ -35,6 +36,17 @@ class ParkedRow extends Model {
   declare nextTryAt: Date;
 }
 
+const context = ({ id }: { id: string }) => `receipt:${id}`;
+
+export const sealedReceipts: SealedColumn<{ id: string }> = {
+  what: 'parked receipts',
+  table: 'parkedReceipts',
+  column: 'receipt',
+  keys: ['id'],
+  form: 'direct',
+  context,
+};
+
 const claimMs = 60_000;
 const receiptValidator = createValidator(ReceiptSchema);
 
@@ -42,7 +54,7 @@ export function createParkedReceipts(db: Database, sealer: Sealer): ParkedReceip
   const toParked = (row: ParkedRow): ParkedReceipt => ({
     id: row.id,
     receipt: readJson(
-      sealer.open(row.receipt, `receipt:${row.id}`).toString('utf8'),
+      sealer.open(row.receipt, context(row)).toString('utf8'),
       receiptValidator,
       `parked receipt ${row.id}`,
     ),
@@ -55,7 +67,7 @@ export function createParkedReceipts(db: Database, sealer: Sealer): ParkedReceip
       try {
         await ParkedRow.query(db).insert({
           id,
-          receipt: sealer.seal(JSON.stringify(receipt), `receipt:${id}`),
+          receipt: sealer.seal(JSON.stringify(receipt), context({ id })),
           tries: 0,
           parkedAt: new Date(),
           nextTryAt: new Date(nextTryAtMs),

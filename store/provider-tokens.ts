@@ -4,6 +4,7 @@ import type { TokenKey } from '../contracts/channel.ts';
 import type { TokenShelf } from '../platform/provider-tokens.ts';
 import type { Sealer } from '../platform/seal.ts';
 import type { Database } from './database.ts';
+import type { SealedColumn } from './sealed-columns.ts';
 
 interface TokenRow {
   accountId: string;
@@ -21,7 +22,6 @@ export interface TokenTable extends TokenShelf {
 
 export function createTokenTable(db: Database, sealer: Sealer): TokenTable {
   const rows = () => db<TokenRow>('provider_tokens');
-  const contextOf = ({ accountId, name }: TokenKey) => `provider-token:${accountId}:${name}`;
   const one = ({ accountId, name }: TokenKey) => ({ accountId, name });
   return {
     read: async (key) => {
@@ -67,5 +67,16 @@ export function createTokenTable(db: Database, sealer: Sealer): TokenTable {
     purge: (beforeMs, limit) => rows().where('expiresAtMs', '<', beforeMs).limit(limit).delete(),
   };
 }
+
+const contextOf = ({ accountId, name }: TokenKey) => `provider-token:${accountId}:${name}`;
+
+export const sealedTokens: SealedColumn<TokenKey> = {
+  what: 'provider tokens',
+  table: 'providerTokens',
+  column: 'sealed',
+  keys: ['accountId', 'name'],
+  form: 'direct',
+  context: contextOf,
+};
 
 const hashOf = (token: string) => createHash('sha256').update(token).digest('hex');

@@ -28,6 +28,11 @@ export interface RecipientCounters {
    * time takes the older one's place, so while its earlier admission is in a window, that window admits it again.
    */
   admit(request: AdmitRequest): Promise<Admission>;
+  /** The same for deliveries to different recipients, in few statements; one answer for each, in order. */
+  admitAll(
+    request: Pick<AdmitRequest, 'accountId' | 'windows' | 'nowMs'>,
+    deliveries: readonly Pick<AdmitRequest, 'recipientHash' | 'deliveryKey'>[],
+  ): Promise<readonly Admission[]>;
   /** Removes at most `limit` rows whose windows are all over; resolves with how many. */
   purge(nowMs: number, limit: number): Promise<number>;
 }
@@ -79,6 +84,18 @@ export function createRecipientCounters(db: Database): RecipientCounters {
     return changed === 1 ? { admitted: true } : undefined;
   };
 
+  /** All or none; false: somebody else has counted one of them meanwhile. */
+  const insertAll = async (fresh: readonly CounterRow[]): Promise<boolean> => {
+    if (fresh.length === 0) return true;
+    try {
+      await rows().insert([...fresh]);
+      return true;
+    } catch (error) {
+      if (isDuplicate(error)) return false;
+      throw error;
+    }
+  };
+
   const insert = async (row: CounterRow): Promise<Admission | undefined> => {
     try {
       await rows().insert(row);
@@ -89,19 +106,48 @@ export function createRecipientCounters(db: Database): RecipientCounters {
     }
   };
 
+  const admit = async (request: AdmitRequest): Promise<Admission> => {
+    if (request.windows.length === 0) return { admitted: true };
+    const key = keyOf(request.deliveryKey);
+    for (let race = 0; race < maxRaces; race += 1) {
+      const admission = await tryAdmit(request, key);
+      if (admission !== undefined) return admission;
+      await pause(Math.random() * 10);
+    }
+    throw problem('rate-limited', {
+      retryAfterSeconds: 1,
+      detail: 'One recipient is too busy.',
+    });
+  };
+
   return {
-    admit: async (request) => {
-      if (request.windows.length === 0) return { admitted: true };
-      const key = createHash('sha256').update(request.deliveryKey).digest('base64url').slice(0, 16);
-      for (let race = 0; race < maxRaces; race += 1) {
-        const admission = await tryAdmit(request, key);
-        if (admission !== undefined) return admission;
-        await pause(Math.random() * 10);
-      }
-      throw problem('rate-limited', {
-        retryAfterSeconds: 1,
-        detail: 'One recipient is too busy.',
-      });
+    admit,
+    admitAll: async ({ accountId, windows, nowMs }, deliveries) => {
+      if (windows.length === 0) return deliveries.map(() => ({ admitted: true }));
+      const longestMs = Math.max(...windows.map((window) => window.windowSeconds * 1000));
+      const hashes = deliveries.map(({ recipientHash }) => recipientHash);
+      const known = new Set(
+        (await rows().where({ accountId }).whereIn('recipientHash', hashes)).map(
+          ({ recipientHash }) => recipientHash,
+        ),
+      );
+      const fresh = deliveries.filter(({ recipientHash }) => !known.has(recipientHash));
+      const areNew = await insertAll(
+        fresh.map(({ recipientHash, deliveryKey }) => ({
+          accountId,
+          recipientHash,
+          entries: JSON.stringify([[nowMs, keyOf(deliveryKey)]]),
+          changeNumber: 1,
+          purgeAtMs: nowMs + longestMs,
+        })),
+      );
+      return Promise.all(
+        deliveries.map(async ({ recipientHash, deliveryKey }) =>
+          areNew && !known.has(recipientHash)
+            ? { admitted: true as const }
+            : admit({ accountId, windows, nowMs, recipientHash, deliveryKey }),
+        ),
+      );
     },
     purge: async (nowMs, limit) =>
       rows()
@@ -110,6 +156,9 @@ export function createRecipientCounters(db: Database): RecipientCounters {
         .delete(),
   };
 }
+
+const keyOf = (deliveryKey: string) =>
+  createHash('sha256').update(deliveryKey).digest('base64url').slice(0, 16);
 
 /** Milliseconds until every window has room for one more; 0: it has now. */
 function waitMs(

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import mysql from 'mysql2/promise';
+import { apiScopes } from '../contracts/api-scopes.ts';
 import type { AccountEdit, TemplateEdit } from '../contracts/template.ts';
 import { Problem } from '../contracts/problems.ts';
 import { createLogger } from '../platform/logger.ts';
@@ -56,6 +57,22 @@ describe('migrations', () => {
       { name: '0002-channels' },
       { name: '0003-inbox' },
       { name: '0004-circuits' },
+      { name: '0005-people' },
+      { name: '0006-stops' },
+      { name: '0007-redrives' },
+      { name: '0008-account-weights' },
+      { name: '0009-users' },
+      { name: '0010-tenant-quotas' },
+      { name: '0011-template-reviews' },
+      { name: '0012-batches' },
+      { name: '0013-result-webhooks' },
+      { name: '0014-chunks' },
+      { name: '0015-erasures' },
+      { name: '0016-block-ways' },
+      { name: '0017-batch-rules' },
+      { name: '0019-tenant-result-topics' },
+      { name: '0020-day-keys' },
+      { name: '0021-consents' },
     ]);
   });
   it('go on after a process died while it held the lock', async () => {
@@ -70,9 +87,13 @@ describe('migrations', () => {
 
 describe('tenants and keys', () => {
   it('find a key until it is revoked, and keep no secret in clear', async () => {
-    const { key, id } = await store.apiKeys.create('demo', 'shop');
+    const { key, id } = await store.apiKeys.create('demo', { name: 'shop' });
     assert.match(key, /^mck_[0-9a-z]{10}_[0-9a-z]{52}$/);
-    assert.deepEqual(await store.apiKeys.findByKey(key), { tenantId: 'demo', keyId: id });
+    assert.deepEqual(await store.apiKeys.findByKey(key), {
+      tenantId: 'demo',
+      keyId: id,
+      scopes: apiScopes,
+    });
     assert.equal(await store.apiKeys.findByKey(`${key.slice(0, -1)}!`), undefined);
     assert.equal(await store.apiKeys.findByKey(key.slice(0, -2) + '00'), undefined);
     const dump = JSON.stringify(await dumpOf('api_keys'));
@@ -95,7 +116,7 @@ describe('templates', () => {
       'demo',
       template('greeting', 'שלום 𠮷 ' + '漢'.repeat(20_000)),
     );
-    const next = await store.templates.update(made.id, 1, template('greeting', '2'));
+    const next = await store.templates.update(made.id, 1, { edit: template('greeting', '2') });
     assert.equal(next.version, 2);
     assert.deepEqual(await store.templates.get(made.id), next);
     assert.deepEqual(await store.templates.version('demo', 'greeting', 1), made);
@@ -106,7 +127,7 @@ describe('templates', () => {
     const made = await store.templates.create('demo', template('raced'));
     const edits = await Promise.allSettled(
       ['a', 'b', 'c', 'd'].map((text) =>
-        store.templates.update(made.id, 1, template('raced', text)),
+        store.templates.update(made.id, 1, { edit: template('raced', text) }),
       ),
     );
     assert.equal(edits.filter((edit) => edit.status === 'fulfilled').length, 1);
@@ -125,7 +146,7 @@ describe('templates', () => {
   it('refuse with the field that is at fault', async () => {
     const made = await store.templates.create('demo', template('named'));
     const update = (version: number, name: string) =>
-      refusal(store.templates.update(made.id, version, template(name)));
+      refusal(store.templates.update(made.id, version, { edit: template(name) }));
     assert.deepEqual(await refusal(store.templates.create('demo', template('named'))), [
       'name-taken',
       '/name',

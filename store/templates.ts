@@ -1,17 +1,20 @@
-/** Templates. Every edit adds a version that never changes again, so that what is on its way renders as it was pinned. */
-import { Model } from 'objection';
-import { problem } from '../contracts/problems.ts';
-import { TemplateEditSchema, type Template, type TemplateEdit } from '../contracts/template.ts';
-import { createValidator } from '../platform/validate.ts';
-import {
-  inTransaction,
-  isDuplicate,
-  readJson,
-  type Database,
-  type Transaction,
-} from './database.ts';
-import { createId } from './ids.ts';
+/**
+ * Templates in force. Every edit adds a version that never changes again, so that what is on its way renders as it was
+ * pinned. Of what is not published, store/template-versions.ts, nothing is to be seen here.
+ */
+import type { Template, TemplateEdit } from '../contracts/template.ts';
+import { inTransaction, type Database, type Transaction } from './database.ts';
 import { nextRevision, type Change } from './revisions.ts';
+import {
+  insertTemplate,
+  insertVersion,
+  liveTemplate,
+  nextVersion,
+  requireSameName,
+  TemplateRow,
+  toTemplate,
+  VersionRow,
+} from './template-rows.ts';
 import type { PageRequest } from './tenants.ts';
 
 /** A template for a cache; a deleted one with its last version. */
@@ -20,11 +23,17 @@ export interface KnownTemplate {
   readonly isDeleted: boolean;
 }
 
+/** A text and who wrote it. */
+export interface Written {
+  readonly edit: TemplateEdit;
+  readonly by?: string | undefined;
+}
+
 export interface Templates {
-  /** Errors: name-taken. */
-  create(tenantId: string, edit: TemplateEdit): Promise<Template>;
-  /** Errors: not-found, version-conflict, validation-failed (the name cannot change). */
-  update(id: string, expectedVersion: number, edit: TemplateEdit): Promise<Template>;
+  /** In force at once. `by`: who wrote it. Errors: name-taken. */
+  create(tenantId: string, edit: TemplateEdit, by?: string): Promise<Template>;
+  /** In force at once. Errors: not-found, version-conflict, validation-failed (the name cannot change). */
+  update(id: string, expectedVersion: number, written: Written): Promise<Template>;
   /** Its versions stay, for what is queued. Errors: not-found, version-conflict. */
   remove(id: string, expectedVersion: number): Promise<Template>;
   get(id: string): Promise<Template | undefined>;
@@ -37,37 +46,11 @@ export interface Templates {
   changedSince(revision: number, limit: number): Promise<Change<KnownTemplate>[]>;
 }
 
-class TemplateRow extends Model {
-  static override tableName = 'templates';
-  declare id: string;
-  declare tenantId: string;
-  declare name: string;
-  declare version: number;
-  declare revision: number;
-  declare createdAt: Date;
-  declare updatedAt: Date;
-  declare deletedAt: Date | null;
-  declare isLive: 1 | null;
-}
-
-class VersionRow extends Model {
-  static override tableName = 'template_versions';
-  static override idColumn = ['tenantId', 'name', 'version'];
-  declare tenantId: string;
-  declare name: string;
-  declare version: number;
-  declare templateId: string;
-  declare definition: string;
-  declare createdAt: Date;
-}
-
 type JoinedRow = Pick<
   TemplateRow,
   'id' | 'tenantId' | 'version' | 'revision' | 'createdAt' | 'updatedAt' | 'deletedAt'
 > &
   Pick<VersionRow, 'definition'>;
-
-const editValidator = createValidator(TemplateEditSchema);
 
 export function createTemplates(db: Database): Templates {
   const joined = () =>
@@ -79,46 +62,21 @@ export function createTemplates(db: Database): Templates {
       .castTo<JoinedRow[]>();
 
   return {
-    create: (tenantId, edit) =>
-      inTransaction(db, async (trx) => {
-        const revision = await nextRevision(trx, 'templates');
-        const now = new Date();
-        const row = {
-          id: createId('tpl'),
-          tenantId,
-          name: edit.name,
-          version: (await lastVersion(trx, tenantId, edit.name)) + 1,
-          revision,
-          createdAt: now,
-          updatedAt: now,
-          deletedAt: null,
-          isLive: 1 as const,
-        };
-        await TemplateRow.query(trx)
-          .insert(row)
-          .catch((error: unknown) => throwNameTaken(error, edit.name));
-        return toTemplate({ ...row, definition: await insertVersion(trx, row, edit) });
-      }),
+    create: (tenantId, edit, by) =>
+      inTransaction(db, (trx) => createPublished(trx, tenantId, { edit, by })),
 
-    update: (id, expectedVersion, edit) =>
+    update: (id, expectedVersion, written) =>
       inTransaction(db, async (trx) => {
         const revision = await nextRevision(trx, 'templates');
-        const row = await liveRow(trx, id, expectedVersion);
-        if (edit.name !== row.name)
-          throw problem('validation-failed', {
-            detail: `Services send by the name "${row.name}"; make another template for another name.`,
-            errors: [{ pointer: '/name', detail: `cannot change, it is "${row.name}"` }],
-          });
-        const next = { version: row.version + 1, revision, updatedAt: new Date() };
-        await TemplateRow.query(trx).findById(id).patch(next);
-        const definition = await insertVersion(trx, Object.assign(row, next), edit);
-        return toTemplate(Object.assign(row, { definition }));
+        const row = await liveTemplate(trx, id, expectedVersion);
+        requireSameName(row, written.edit);
+        return publishNext(trx, Object.assign(row, { revision }), written);
       }),
 
     remove: (id, expectedVersion) =>
       inTransaction(db, async (trx) => {
         const revision = await nextRevision(trx, 'templates');
-        const row = await liveRow(trx, id, expectedVersion);
+        const row = await liveTemplate(trx, id, expectedVersion);
         const version = await VersionRow.query(trx).findById([row.tenantId, row.name, row.version]);
         if (version === undefined) throw new Error(`template ${id} has no version ${row.version}`);
         await TemplateRow.query(trx)
@@ -154,11 +112,17 @@ export function createTemplates(db: Database): Templates {
     },
 
     version: async (tenantId, name, version) => {
-      const found = await VersionRow.query(db).findById([tenantId, name, version]);
+      const found = await VersionRow.query(db)
+        .findById([tenantId, name, version])
+        .where('state', 'published');
       const row = found && (await TemplateRow.query(db).findById(found.templateId));
       if (found === undefined || row === undefined) return undefined;
       return toTemplate(
-        Object.assign(row, { version, updatedAt: found.createdAt, definition: found.definition }),
+        Object.assign(row, {
+          version,
+          updatedAt: found.publishedAt ?? found.createdAt,
+          definition: found.definition,
+        }),
       );
     },
 
@@ -176,68 +140,36 @@ export function createTemplates(db: Database): Templates {
   };
 }
 
-async function lastVersion(trx: Transaction, tenantId: string, name: string): Promise<number> {
-  const last = await VersionRow.query(trx)
-    .where({ tenantId, name })
-    .orderBy('version', 'desc')
-    .first();
-  return last?.version ?? 0;
-}
-
-async function insertVersion(
+/** A new template, in force at once. Errors: name-taken. */
+export async function createPublished(
   trx: Transaction,
-  row: Pick<TemplateRow, 'id' | 'tenantId' | 'name' | 'version' | 'updatedAt'>,
-  edit: TemplateEdit,
-): Promise<string> {
-  const definition = JSON.stringify(edit);
-  await VersionRow.query(trx).insert({
-    tenantId: row.tenantId,
-    name: row.name,
-    version: row.version,
-    templateId: row.id,
-    definition,
-    createdAt: row.updatedAt,
-  });
-  return definition;
+  tenantId: string,
+  written: Written,
+): Promise<Template> {
+  const row = await insertTemplate(trx, tenantId, written.edit.name);
+  return publishNext(trx, row, written);
 }
 
-async function liveRow(
+/** The next version of a template, in force at once. The row has its new revision already. */
+export async function publishNext(
   trx: Transaction,
-  id: string,
-  expectedVersion: number,
-): Promise<TemplateRow> {
-  const row = await TemplateRow.query(trx).findById(id).where('isLive', 1).forUpdate();
-  if (row === undefined)
-    throw problem('not-found', { detail: `There is no template with the id "${id}".` });
-  if (row.version !== expectedVersion)
-    throw problem('version-conflict', {
-      detail: `You read version ${expectedVersion}; it is version ${row.version} now.`,
-      errors: [{ pointer: 'header/if-match', detail: `is not the current "${row.version}"` }],
-    });
-  return row;
-}
-
-function throwNameTaken(error: unknown, name: string): never {
-  if (!isDuplicate(error)) throw error;
-  throw problem('name-taken', {
-    detail: `This tenant has a template "${name}" already.`,
-    errors: [{ pointer: '/name', detail: 'is in use' }],
-  });
+  row: TemplateRow,
+  { edit, by }: Written,
+): Promise<Template> {
+  const { id: templateId, tenantId, name, revision, version: baseVersion } = row;
+  const version = await nextVersion(trx, tenantId, name);
+  // A template that is new is as old as its first version.
+  const updatedAt = baseVersion === 0 ? row.updatedAt : new Date();
+  const { definition } = await insertVersion(
+    trx,
+    { templateId, tenantId, name, version, createdAt: updatedAt },
+    { edit, by, baseVersion, state: 'published', publishedBy: by ?? null, publishedAt: updatedAt },
+  );
+  const inForce = { version, revision, updatedAt };
+  await TemplateRow.query(trx).findById(templateId).patch(inForce);
+  return toTemplate(Object.assign(row, inForce, { definition }));
 }
 
 function toKnown(row: JoinedRow): KnownTemplate {
   return { template: toTemplate(row), isDeleted: row.deletedAt !== null };
-}
-
-function toTemplate(
-  row: Pick<JoinedRow, 'id' | 'tenantId' | 'version' | 'createdAt' | 'updatedAt' | 'definition'>,
-): Template {
-  return {
-    id: row.id,
-    tenantId: row.tenantId,
-    ...readJson(row.definition, editValidator, `template ${row.id} version ${row.version}`),
-    version: row.version,
-    createdAt: row.createdAt.toISOString(),
-    updatedAt: row.updatedAt.toISOString(),
-  };
 }

@@ -22,8 +22,8 @@ export interface Tenants {
   /** Creates it unless it is there. */
   ensure(id: string, name: string): Promise<Tenant>;
   get(id: string): Promise<Tenant | undefined>;
-  /** By id. */
-  list(page: PageRequest): Promise<Tenant[]>;
+  /** By id; `among`: only these. */
+  list(page: PageRequest & { readonly among?: readonly string[] | undefined }): Promise<Tenant[]>;
 }
 
 class TenantRow extends Model {
@@ -68,8 +68,9 @@ export function createTenants(db: Database): Tenants {
         return made;
       }
     },
-    list: async ({ after, limit }) => {
+    list: async ({ after, limit, among }) => {
       const query = TenantRow.query(db).orderBy('id').limit(limit);
+      if (among !== undefined) query.whereIn('id', [...among]);
       if (after !== undefined) query.where('id', '>', after);
       return (await query).map(toTenant);
     },

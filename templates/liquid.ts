@@ -1,5 +1,12 @@
 /** Liquid as templates may use it: no files, no clock, no chance, no way out of the given variables, and limits on all work. */
-import { Liquid, LiquidError, type Template as Parsed } from 'liquidjs';
+import {
+  Context,
+  Liquid,
+  LiquidError,
+  Output,
+  toValueSync,
+  type Template as Parsed,
+} from 'liquidjs';
 
 /** A template text that cannot be read or rendered. The message names the place, never a variable's value. */
 export class TemplateError extends Error {
@@ -14,6 +21,8 @@ const maxTextLength = 64 * 1024;
 /** Rendering is plain computation; what takes longer than this is a loop that was not meant. */
 const renderLimitMs = 1000;
 const memoryLimit = 2_000_000;
+/** Of the names in dates, where a template names no language. */
+const plainLocale = 'en-US';
 const cachedTexts = 5000;
 const cachedLength = 16_000_000;
 
@@ -27,7 +36,7 @@ const dateFilters = [
   'date_to_long_string',
 ];
 
-type Filter = (this: unknown, ...args: unknown[]) => unknown;
+type Filter = (this: { readonly context: Context }, ...args: unknown[]) => unknown;
 
 function createEngine(): Liquid {
   const engine = new Liquid({
@@ -39,20 +48,43 @@ function createEngine(): Liquid {
     renderLimit: renderLimitMs,
     memoryLimit,
     timezoneOffset: 0,
-    locale: 'en-US',
+    locale: plainLocale,
   });
   for (const tag of removedTags) delete engine.tags[tag];
   delete engine.filters['sample'];
   for (const name of dateFilters) {
     const given = engine.filters[name] as Filter;
     // A repeat of a delivery must be the same to the byte, so a text may not read the clock.
-    engine.registerFilter(name, function (this: unknown, value: unknown, ...args: unknown[]) {
+    engine.registerFilter(name, function (
+      this: ThisParameterType<Filter>,
+      value: unknown,
+      ...args: unknown[]
+    ) {
       if (value === 'now' || value === 'today')
         throw new TemplateError(`"${value}" is not available; pass the date as a variable`);
-      return given.call(this, value, ...args);
+      if (name !== 'date' || typeof args[0] !== 'string') return given.call(this, value, ...args);
+      const [format, zone] = args;
+      const wall = String(given.call(this, value, '%Y-%m-%dT%H:%M:%S', zone));
+      return given.call(this, value, spellOut(format, wall, this.context.opts.locale), zone);
     } as never);
   }
   return engine;
+}
+
+/** `%x`, `%X` and `%c` as the language has them; the library takes that of the machine. `wall`: the time on the wall. */
+function spellOut(format: string, wall: string, locale: string): string {
+  const at = new Date(`${wall}Z`);
+  if (Number.isNaN(at.getTime())) return format;
+  const written = {
+    x: () => at.toLocaleDateString(locale, { timeZone: 'UTC' }),
+    X: () => at.toLocaleTimeString(locale, { timeZone: 'UTC' }),
+    c: () => at.toLocaleString(locale, { timeZone: 'UTC' }),
+  };
+  return format.replaceAll(
+    /%(?:%|[-_0^#:]*\d*[EO]?([xXc]))/g,
+    (code, letter?: keyof typeof written) =>
+      letter === undefined ? code : written[letter]().replaceAll('%', '%%'),
+  );
 }
 
 const engine = createEngine();
@@ -80,18 +112,44 @@ export function parseTemplate(text: string): Parsed[] {
   return parsed;
 }
 
-/** Renders a text. Errors: TemplateError. */
-export function renderText(text: string, scope: object): string {
+/** Renders a text, with the dates of a language. Errors: TemplateError. */
+export function renderText(text: string, scope: object, locale = plainLocale): string {
   // Most strings of a content are not templates at all.
   if (!text.includes('{{') && !text.includes('{%')) return text;
   const parsed = parseTemplate(text);
-  return explained(() => String(engine.renderSync(parsed, scope)));
+  const options = { ...engine.options, locale };
+  const context = new Context(scope, options, { sync: true }, { liquid: engine });
+  return explained(() => String(engine.renderSync(parsed, context)));
 }
 
 /** The variables that a text reads from outside itself. Errors: TemplateError. */
 export function variablesOf(text: string): string[] {
   const parsed = parseTemplate(text);
   return explained(() => Object.keys(engine.analyzeSync(parsed, { partials: false }).globals));
+}
+
+/** The variables that a text prints as they are: without a default, and outside every condition on them. Errors: TemplateError. */
+export function printedAsTheyAre(text: string): string[] {
+  return explained(() => [...printed(parseTemplate(text), new Set())]);
+}
+
+function* printed(texts: readonly Parsed[], guarded: ReadonlySet<string>): Generator<string> {
+  for (const one of texts) {
+    if (one instanceof Output) {
+      if (one.value.filters.some(({ name }) => name === 'default')) continue;
+      for (const name of namesIn(one)) if (!guarded.has(name)) yield name;
+    } else if (one.children !== undefined) {
+      // What a tag asks about, `{% if a %}`, guards all that is inside it.
+      const inner = new Set([...guarded, ...namesIn(one)]);
+      yield* printed(toValueSync(one.children(false, true)), inner);
+    }
+  }
+}
+
+/** The variables that a piece of a text itself names, without its children. */
+function namesIn(piece: Parsed): string[] {
+  const alone = { arguments: () => piece.arguments?.() ?? [] } as unknown as Parsed;
+  return Object.keys(engine.analyzeSync([alone], { partials: false }).globals);
 }
 
 function explained<T>(work: () => T): T {

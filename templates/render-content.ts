@@ -2,6 +2,7 @@ import type { Variables } from '../contracts/message.ts';
 import type { Template } from '../contracts/template.ts';
 import { escapePointer, mapStrings } from './content.ts';
 import { renderText, TemplateError } from './liquid.ts';
+import { partFor } from './locales.ts';
 
 export type RenderedContent =
   | { readonly result: 'content'; readonly content: unknown }
@@ -10,27 +11,30 @@ export type RenderedContent =
 
 /**
  * Fills a template's content for one connector. Nothing is escaped or trimmed, numbers read as `String(n)`, an optional
- * variable that was not given is empty. The variables must have passed checkVariables.
+ * variable that was not given is empty. The variables must have passed checkVariables; `locale` is what chooseLocale gave.
  */
 export function renderContent(
-  template: Pick<Template, 'variables' | 'contents'>,
+  template: Pick<Template, 'variables' | 'contents' | 'locale' | 'locales'>,
   connectorName: string,
-  variables: Variables,
+  { variables, locale }: { readonly variables: Variables; readonly locale?: string | undefined },
 ): RenderedContent {
-  const base = `/contents/${escapePointer(connectorName)}`;
-  const missing = 'the template has no content for this connector';
-  if (!Object.hasOwn(template.contents, connectorName))
-    return { result: 'template-error', pointer: base, detail: missing };
+  const part = partFor(template, connectorName, locale);
+  if (part === undefined)
+    return {
+      result: 'template-error',
+      pointer: `/contents/${escapePointer(connectorName)}`,
+      detail: 'the template has no content for this connector',
+    };
   const scope = scopeOf(template, variables);
-  let place = base;
+  let place = part.pointer;
   try {
     const content = mapStrings(
-      template.contents[connectorName],
+      part.content,
       (text, pointer) => {
         place = pointer;
-        return renderText(text, scope);
+        return renderText(text, scope, part.locale);
       },
-      base,
+      part.pointer,
     );
     return { result: 'content', content };
   } catch (error) {

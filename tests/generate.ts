@@ -4,12 +4,22 @@ import { adminOpenapi } from '../admin/server.ts';
 import { problems } from '../contracts/problems.ts';
 import { statusMoves } from '../contracts/status.ts';
 import { channelTable } from './channel-table.ts';
+import { batchRoutes } from '../ingest/batches/routes.ts';
+import { consentRoutes } from '../ingest/consents.ts';
 import { deviceRoutes } from '../ingest/devices.ts';
 import { inboxRoutes } from '../ingest/inbox/routes.ts';
+import { peopleRoutes } from '../ingest/people.ts';
 import { recallRoute } from '../ingest/recall-message.ts';
-import { searchRoute } from '../ingest/search-messages.ts';
-import { ingestOpenapi } from '../ingest/server.ts';
+import { resumeRoute } from '../ingest/ordering-keys.ts';
+import { erasureRoutes } from '../ingest/erasures.ts';
+import { redriveRoute } from '../ingest/redrive-message.ts';
+import { stopBatchRoutes } from '../ingest/stop-batch.ts';
+import { ingestOpenapi, type Caller } from '../ingest/server.ts';
+import { suppressionRoutes } from '../ingest/suppressions.ts';
+import { webhookAttemptRoutes } from '../ingest/webhook-attempts.ts';
+import { webhookEndpointRoutes } from '../ingest/webhook-endpoints.ts';
 import { settings } from '../platform/config.ts';
+import { explainRoute, messageRoutes } from '../search/index.ts';
 
 const none = () => {
   throw new Error('only the document is made');
@@ -17,7 +27,8 @@ const none = () => {
 const files: Record<string, string> = {
   'ingest/openapi.json': json(
     ingestOpenapi([
-      searchRoute({ index: { search: none }, hashRecipient: none }),
+      ...messageRoutes<Caller>({ audience: 'services' } as never),
+      explainRoute<Caller>({ audience: 'services' } as never),
       recallRoute({
         ids: { isGenuine: none },
         connectors: new Map(),
@@ -30,11 +41,62 @@ const files: Record<string, string> = {
         open: none,
         access: none,
         devicesOf: none,
+        personOf: none,
+        recallMember: none,
       }),
+      ...batchRoutes({
+        batches: undefined as never,
+        index: { counts: none, statuses: none },
+        template: none,
+        accountsOf: none,
+        checkVariables: none,
+        connectors: new Map(),
+        ids: { derive: none },
+        sealer: undefined as never,
+        logger: undefined as never,
+      }),
+      ...stopBatchRoutes({ store: undefined as never, logger: undefined as never }),
+      resumeRoute({
+        client: undefined as never,
+        names: undefined as never,
+        logger: undefined as never,
+      }),
+      redriveRoute({
+        ids: { isGenuine: none },
+        redriveMessage: none,
+        indexNow: none,
+        logger: undefined as never,
+      }),
+      ...erasureRoutes({ store: undefined as never, retentionDays: 7, logger: undefined as never }),
       ...deviceRoutes({
         devices: { register: none, list: none, remove: none },
         connectors: new Map(),
         accountsOf: none,
+      }),
+      ...peopleRoutes({
+        people: { put: none, get: none, remove: none },
+        channels: new Set(),
+      }),
+      ...suppressionRoutes({
+        suppressions: { put: none, of: none, remove: none },
+        hashRecipient: none,
+        channels: new Set(),
+      }),
+      ...consentRoutes({
+        consents: { record: none, newest: none, get: none, list: none },
+        hashRecipient: none,
+        channels: new Set(),
+        logger: undefined as never,
+      }),
+      ...webhookEndpointRoutes({
+        store: {} as never,
+        allowPrivateProviders: false,
+        logger: undefined as never,
+      }),
+      ...webhookAttemptRoutes({
+        store: {} as never,
+        index: undefined as never,
+        logger: undefined as never,
       }),
       ...inboxRoutes({
         inbox: { ownerOf: none, list: none, position: none, mark: none, markAllRead: none },

@@ -4,59 +4,93 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { execFileSync } from 'node:child_process';
 import { createWriteStream, mkdirSync, rmSync } from 'node:fs';
-import { createInterface } from 'node:readline';
 import { resolve } from 'node:path';
 import { loadConfig } from '../platform/config.ts';
 import { defaultCacheDir, resetServers, startServers } from '../stack/servers.ts';
+import { compile, filesLike, runFiles, type Ran } from './test-files.ts';
 
 const given = process.argv.slice(2);
 const only = given.filter((argument) => !argument.startsWith('--'));
-const config = loadConfig(process.env);
+// MC_BIG=true is for the tests: larger counts, for those that have one.
+const { MC_BIG: isBig, ...settings } = process.env;
+const config = loadConfig(settings);
 /** A stack of its own beside the one of `npm start`. */
 const portOffset = config.portOffset === 0 ? 10_000 : config.portOffset;
 /** A folder for each offset: runs side by side end only their own servers. */
 const suffix = config.portOffset === 0 ? '' : `-${config.portOffset}`;
 const dataDir = resolve(`${config.dataDir}-test${suffix}`);
+const cacheDir = config.cacheDir === '' ? defaultCacheDir(process.env) : resolve(config.cacheDir);
 const startedAt = Date.now();
 
-const files = execFileSync('git', ['ls-files', '-co', '--exclude-standard', '*.test.ts'], {
-  encoding: 'utf8',
-})
-  .split('\n')
+/** These have the machine to themselves: they fill it, or the times that they print mean something only so. */
+const alone = [
+  'tests/tour/',
+  'tests/guarantees/batches.test.ts',
+  'tests/guarantees/every-channel.test.ts',
+  'tests/guarantees/limits.test.ts',
+  'tests/guarantees/outages.test.ts',
+  'tests/guarantees/priority.test.ts',
+  'tests/guarantees/real-input.test.ts',
+  'tests/guarantees/recovery-after-kill.test.ts',
+  'tests/guarantees/stops.test.ts',
+];
+/** Most of what these do is wait. They begin first, so that none of them runs on when all others have ended. */
+const longest = [
+  'tests/guarantees/fuzz.test.ts',
+  'tests/guarantees/lost-answers.test.ts',
+  'tests/guarantees/provider-outage.test.ts',
+  'tests/guarantees/chunks.test.ts',
+  'tests/guarantees/order.test.ts',
+  'tests/guarantees/redrive.test.ts',
+  'jobs/webhooks/',
+  'ingest/batches/',
+  'store/redrives.test.ts',
+  'workflows/',
+  'jobs/run-batches.test.ts',
+  'channels/email-smtp/conformance.test.ts',
+  'channels/webhook-standard/conformance.test.ts',
+];
+const isIn = (list: readonly string[], file: string) => list.some((each) => file.startsWith(each));
+const rank = (file: string) => {
+  const place = longest.findIndex((each) => file.startsWith(each));
+  return place === -1 ? longest.length : place;
+};
+const files = filesLike('*.test.ts')
   .filter(
     (file) =>
-      file !== '' &&
-      (only.length === 0 || only.some((wanted) => file.startsWith(wanted.replace(/^\.\//, '')))),
+      only.length === 0 ||
+      isIn(
+        only.map((each) => each.replace(/^\.\//, '')),
+        file,
+      ),
   )
-  .toSorted();
-// What starts our processes has the machine to itself, so that its times mean something; the rest shares it.
-const isAlone = (file: string) => file.startsWith('tests/');
-let passed = 0;
-let failed = 0;
+  .toSorted((one, other) => rank(one) - rank(other) || (one < other ? -1 : 1));
+const isSystemTest = (file: string) => file.startsWith('tests/');
 
 if (files.length === 0) {
   console.error(`no test file matches ${only.join(' ')}`);
   process.exit(2);
 }
-if (only.length === 0 && !given.includes('--no-check') && (await run('tests/check.ts', [])) !== 0)
-  failed++;
 await resetServers({ dataDir });
 rmSync(dataDir, { recursive: true, force: true });
 mkdirSync(dataDir, { recursive: true });
-const servers = await startServers({
-  dataDir,
-  cacheDir: config.cacheDir === '' ? defaultCacheDir(process.env) : resolve(config.cacheDir),
-  portOffset,
-  onProgress: (line) => console.log(`# ${line}`),
-}).catch((error: unknown) => {
+const checking = only.length === 0 && !given.includes('--no-check') ? check() : undefined;
+const [servers] = await Promise.all([
+  startServers({
+    dataDir,
+    cacheDir,
+    portOffset,
+    onProgress: (line) => console.log(`# ${line}`),
+  }),
+  compile(),
+]).catch((error: unknown) => {
   console.error(error instanceof Error ? error.message : error);
   process.exit(1);
 });
-let running: ChildProcess | undefined;
+const running = new Set<ChildProcess>();
 const stop = async () => {
-  running?.kill('SIGTERM');
+  for (const child of running) child.kill('SIGTERM');
   // Nobody needs their data any more; an orderly stop would take its time.
   await servers.kill();
   await resetServers({ dataDir });
@@ -64,65 +98,60 @@ const stop = async () => {
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.on(signal, () => void stop().then(() => process.exit(130)));
 
+const { rocketmqEndpoint, rocketmqNameServer, temporalAddress, temporalUiUrl } = servers;
+const { elasticsearchUrl, mysqlUrl } = servers;
 const env = {
+  ...process.env,
   MC_TEST_SERVERS: JSON.stringify({
-    rocketmqEndpoint: servers.rocketmqEndpoint,
-    rocketmqNameServer: servers.rocketmqNameServer,
-    temporalAddress: servers.temporalAddress,
-    temporalUiUrl: servers.temporalUiUrl,
-    elasticsearchUrl: servers.elasticsearchUrl,
-    mysqlUrl: servers.mysqlUrl,
+    rocketmqEndpoint,
+    rocketmqNameServer,
+    temporalAddress,
+    temporalUiUrl,
+    elasticsearchUrl,
+    mysqlUrl,
     dataDir,
-    cacheDir: config.cacheDir === '' ? defaultCacheDir(process.env) : resolve(config.cacheDir),
+    cacheDir,
     portOffset,
   }),
 };
+const log = createWriteStream(resolve(dataDir, 'tests.log'), { flags: 'a' });
+const all: Ran[] = [];
+let isGood = true;
+/** Runs those of the files that are so. */
+const phase = async (concurrency: number, isSo: (file: string) => boolean) => {
+  const from = Date.now();
+  const those = files.filter(isSo);
+  if (those.length === 0) return;
+  all.push(...(await runFiles(those, { concurrency, env, log, running, isBig: isBig === 'true' })));
+  console.log(`# ${those.length} files in ${Math.round((Date.now() - from) / 1000)} s`);
+};
 try {
-  await runTests(
-    files.filter((file) => !isAlone(file)),
-    2,
-  );
-  await runTests(files.filter(isAlone), 1);
+  // Much of what tests of connectors do is wait for a call's time to end.
+  await phase(4, (file) => !isSystemTest(file));
+  isGood = (await checking) ?? true;
+  await phase(3, (file) => isSystemTest(file) && !isIn(alone, file));
+  await phase(1, (file) => isIn(alone, file));
 } finally {
   await stop();
 }
+const longFirst = all.toSorted((one, other) => other.seconds - one.seconds);
+console.log('# seconds, use of the machine meanwhile, file');
+for (const { seconds, busy, file } of longFirst.filter(({ seconds }) => seconds >= 10))
+  console.log(
+    `# ${seconds.toFixed(0).padStart(4)} ${(100 * busy).toFixed(0).padStart(3)} % ${file}`,
+  );
+for (const { file, failed } of all) if (failed > 0) console.log(`# failed: ${file}`);
+const sum = (of: 'passed' | 'failed') => all.reduce((total, each) => total + each[of], 0);
+const failed = sum('failed') + (isGood ? 0 : 1);
 console.log(`# ${Math.round((Date.now() - startedAt) / 1000)} s`);
-console.log(`${passed} passed, ${failed} failed`);
+console.log(`${sum('passed')} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);
 
-async function run(script: string, args: readonly string[]): Promise<number> {
-  const child = spawn(process.execPath, ['--import', 'tsx', script, ...args], { stdio: 'inherit' });
+/** Runs the checks; tells whether all is well. */
+async function check(): Promise<boolean> {
+  const child = spawn(process.execPath, ['--import', 'tsx', 'tests/check.ts'], {
+    stdio: 'inherit',
+  });
   const [code] = (await once(child, 'exit')) as [number | null];
-  return code ?? 1;
-}
-
-/** Runs files with node's test runner, shows its report, and counts the tests from its own closing lines. */
-async function runTests(wanted: readonly string[], concurrency: number): Promise<void> {
-  if (wanted.length === 0) return;
-  const child = spawn(
-    process.execPath,
-    [
-      '--import',
-      'tsx',
-      '--test',
-      `--test-concurrency=${concurrency}`,
-      '--test-reporter=spec',
-      '--test-timeout=900000',
-      ...wanted,
-    ],
-    { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env } },
-  );
-  running = child;
-  const log = createWriteStream(resolve(dataDir, 'tests.log'), { flags: 'a' });
-  let counted = false;
-  for await (const line of createInterface({ input: child.stdout })) {
-    log.write(`${line}\n`);
-    const [, what, number] = /^ℹ (pass|fail|cancelled) (\d+)$/.exec(line) ?? [];
-    if (what === 'pass') passed += Number(number);
-    else if (what !== undefined) failed += Number(number);
-    else if (!/^ℹ (tests|suites|skipped|todo) /.test(line)) console.log(line);
-    counted ||= what !== undefined;
-  }
-  const code = child.exitCode ?? ((await once(child, 'exit')) as [number | null])[0];
-  if (!counted || (code !== 0 && failed === 0)) failed++;
+  return code === 0;
 }

@@ -16,7 +16,13 @@ import { connectTemporalClient, type TemporalLink } from '../platform/temporal-c
 import { install } from '../stack/install.ts';
 import { demoChannels } from '../channels/demo.ts';
 import { demoAccount, demoTemplates, receiptUrls } from '../stack/seed.ts';
-import { inheritedEnv, startService, type Service, type ServiceName } from '../stack/services.ts';
+import {
+  inheritedEnv,
+  startService,
+  untilServing,
+  type Service,
+  type ServiceOptions,
+} from '../stack/services.ts';
 import { createStore, type Store } from '../store/index.ts';
 import { createDatabase, freshPrefix, testServers, until, type TestServers } from './stack.ts';
 
@@ -26,12 +32,16 @@ type ProcessName = (typeof processNames)[number];
 export interface SystemOptions {
   /** Default: all. */
   readonly processes?: readonly ProcessName[];
+  /** All of them in one process, which starts in half the time: where the file does not end or add any. */
+  readonly isOneProcess?: boolean;
   readonly slots?: number;
   /** Accounts at the sandbox for these connectors besides SMS; `all`: every one of the demo. */
   readonly connectors?: 'all' | readonly string[];
   readonly ratePerSecond?: number;
   readonly sandbox?: SandboxOptions;
   readonly env?: Readonly<Record<string, string>>;
+  /** True: no tenant, no template, no account, no key; as an installation begins. */
+  readonly isEmpty?: boolean;
   /** Servers of the file's own instead of the shared ones. */
   readonly servers?: Partial<TestServers>;
 }
@@ -98,6 +108,7 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
     MC_PREFIX: prefix,
     MC_SLOTS: String(options.slots ?? 1),
     MC_LOG_LEVEL: 'info',
+    MC_INGEST_PROCESSES: '1',
     MC_ROCKETMQ_ENDPOINT: servers.rocketmqEndpoint,
     MC_ROCKETMQ_NAMESERVER: servers.rocketmqNameServer,
     MC_TEMPORAL_ADDRESS: servers.temporalAddress,
@@ -120,11 +131,13 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
   const store = createStore({ mysqlUrl: config.mysqlUrl, sealer, slots: config.slots, logger });
   const sandbox = await startSandbox({ ...options.sandbox });
   const tenantId = `tenant-${prefix}`;
-  await store.tenants.ensure(tenantId, 'Test');
-  for (const template of demoTemplates) await store.templates.create(tenantId, template);
+  const isEmpty = options.isEmpty === true;
+  if (!isEmpty) await store.tenants.ensure(tenantId, 'Test');
+  for (const template of isEmpty ? [] : demoTemplates)
+    await store.templates.create(tenantId, template);
   const connectors = options.connectors ?? [];
   const accountIds = new Map<string, string>();
-  for (const demo of demoChannels) {
+  for (const demo of isEmpty ? [] : demoChannels) {
     const { connector } = demo;
     if (connector !== 'sms-aliyun' && connectors !== 'all' && !connectors.includes(connector))
       continue;
@@ -140,15 +153,19 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
     accountIds.set(connector, id);
   }
   const accountId = accountIds.get('sms-aliyun') ?? '';
-  const { key } = await store.apiKeys.create(tenantId, 'test');
+  const { key } = isEmpty ? { key: '' } : await store.apiKeys.create(tenantId, { name: 'test' });
   const api = `http://127.0.0.1:${portOf.ingest}`;
   sandbox.pushReceiptsTo(receiptUrls(api, accountIds, receiptToken));
 
   const all: Service[] = [];
-  const launch = (name: ProcessName, port: number, instance?: string) => {
+  const launch = (
+    name: ProcessName,
+    port: number,
+    more: Partial<Pick<ServiceOptions, 'instance' | 'script'>> = {},
+  ) => {
     const service = startService({
-      name: name satisfies ServiceName,
-      ...(instance !== undefined && { instance }),
+      name,
+      ...more,
       env: { ...env, [`MC_${name.toUpperCase()}_PORT`]: String(port) },
       healthUrl: `http://127.0.0.1:${port}`,
       logDir,
@@ -157,22 +174,35 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
     return service;
   };
   const wanted = options.processes ?? processNames;
-  const services = Object.fromEntries(
-    wanted.map((name) => [name, launch(name, portOf[name])]),
-  ) as Record<ProcessName, Service>;
+  const services = {} as Record<ProcessName, Service>;
+  if (options.isOneProcess === true) {
+    const [first = 'ingest'] = wanted;
+    env['TEST_SERVICES'] = wanted.join(' ');
+    launch(first, portOf[first], { instance: 'and-others', script: 'tests/one-process.ts' });
+  } else for (const name of wanted) services[name] = launch(name, portOf[name]);
   const temporal = connectTemporalClient({
     address: config.temporalAddress,
     namespace: config.temporalNamespace,
     sealer,
   });
   after(async () => {
-    await Promise.all(all.map((service) => service.stop()));
+    // Nobody needs what they have in hand; how they end in order is told where a test ends one.
+    await Promise.all(all.map((service) => service.stop('SIGKILL')));
     await sandbox.close();
     await temporal.close();
     await store.close();
     await database.drop();
   });
-  await Promise.all(all.map((service) => service.ready(90_000)));
+  await Promise.all(
+    wanted.map((name) =>
+      untilServing({
+        name,
+        healthUrl: `http://127.0.0.1:${portOf[name]}`,
+        timeoutMs: 90_000,
+        logFile: logDir,
+      }),
+    ),
+  );
 
   const ask = async (request: {
     base: string;
@@ -229,7 +259,7 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
       }),
     startAnother: async (name) => {
       const [port = 0] = await freePorts(1);
-      const service = launch(name, port, String(all.length));
+      const service = launch(name, port, { instance: String(all.length) });
       await service.ready(90_000);
       return service;
     },

@@ -1,10 +1,11 @@
 /**
- * Which send queues this process serves: one Temporal worker per channel account, added and removed as accounts come and
- * go. A queue is served only once its limit is in force, so that a new account never starts with a burst.
+ * Which send queues this process serves: one Temporal worker per channel account, and one for its chunks, added and removed as accounts
+ * come and go. A queue is served only once its limit is in force, so that a new account never starts with a burst.
  */
 import { Worker, type NativeConnection } from '@temporalio/worker';
 import type { DataConverter } from '@temporalio/common';
 import type { SendActivities } from '../contracts/activities.ts';
+import type { SendChunkActivities } from '../contracts/chunk-activities.ts';
 import type { Account } from '../contracts/template.ts';
 import type { Names } from '../contracts/topics.ts';
 import { pause } from '../platform/lifecycle.ts';
@@ -17,6 +18,11 @@ export interface AccountWorkersDeps {
   readonly names: Names;
   readonly logger: Logger;
   readonly activities: SendActivities;
+  readonly chunkActivities: SendChunkActivities;
+  /** Whether an account has a queue of chunks beside its own. */
+  readonly hasChunks: (account: Account) => boolean;
+  /** Whether a queue's rate is limited: of a chunk queue nothing else says so. Errors: Temporal does not answer. */
+  readonly isLimited: (taskQueue: string) => Promise<boolean>;
   readonly accounts: () => Promise<readonly Account[]>;
 }
 
@@ -25,6 +31,14 @@ const followEveryMs = 500;
 /** Provider calls under way at once per account in this process. */
 const concurrentSends = 50;
 
+/** The same of batch calls. */
+const concurrentChunks = 10;
+
+interface Queue {
+  readonly taskQueue: string;
+  readonly accountId: string;
+  readonly isOfChunks: boolean;
+}
 interface Serving {
   readonly worker: Worker;
   readonly ended: Promise<void>;
@@ -39,48 +53,62 @@ export function serveAccounts(deps: AccountWorkersDeps): {
   const serving = new Map<string, Serving>();
   const stopped = new AbortController();
 
-  const add = async (account: Account) => {
+  const add = async ({ taskQueue, accountId, isOfChunks }: Queue) => {
     const worker = await Worker.create({
       connection: deps.connection,
       namespace: deps.namespace,
       dataConverter: deps.dataConverter,
-      taskQueue: names.sendQueue(account.id),
-      activities: { ...deps.activities },
-      maxConcurrentActivityTaskExecutions: concurrentSends,
-      activityTaskPollerBehavior: { type: 'autoscaling', minimum: 1, initial: 2, maximum: 10 },
+      taskQueue,
+      activities: isOfChunks ? { ...deps.chunkActivities } : { ...deps.activities },
+      maxConcurrentActivityTaskExecutions: isOfChunks ? concurrentChunks : concurrentSends,
+      activityTaskPollerBehavior: {
+        type: 'autoscaling',
+        minimum: 1,
+        initial: isOfChunks ? 1 : 2,
+        maximum: 10,
+      },
       // Longer than a provider call: one that is under way concludes, and is not left as a doubt.
       shutdownGraceTime: '8 seconds',
     });
     const ended = worker.run().then(
       () => undefined,
-      (error: unknown) => logger.error({ accountId: account.id, error }, 'account-worker.failed'),
+      (error: unknown) => logger.error({ accountId, taskQueue, error }, 'account-worker.failed'),
     );
-    serving.set(account.id, { worker, ended });
-    void ended.then(() => serving.delete(account.id));
-    logger.info(
-      { accountId: account.id, taskQueue: names.sendQueue(account.id) },
-      'account-worker.started',
-    );
+    serving.set(taskQueue, { worker, ended });
+    void ended.then(() => serving.delete(taskQueue));
+    logger.info({ accountId, taskQueue }, 'account-worker.started');
   };
-  const remove = async (accountId: string, { worker, ended }: Serving) => {
+  const remove = async (taskQueue: string, { worker, ended }: Serving) => {
     if (worker.getState() === 'RUNNING') worker.shutdown();
     await ended;
-    logger.info({ accountId }, 'account-worker.stopped');
+    logger.info({ taskQueue }, 'account-worker.stopped');
+  };
+  const queuesOf = (account: Account): readonly Queue[] => {
+    const { id: accountId } = account;
+    const own = { taskQueue: names.sendQueue(accountId), accountId, isOfChunks: false };
+    return deps.hasChunks(account)
+      ? [own, { taskQueue: names.chunkQueue(accountId), accountId, isOfChunks: true }]
+      : [own];
   };
 
   const follow = async () => {
     const wanted = new Map(
       (await deps.accounts())
         .filter((account) => account.limitInForce !== null)
-        .map((account) => [account.id, account]),
+        .flatMap(queuesOf)
+        .map((queue) => [queue.taskQueue, queue]),
     );
-    for (const account of wanted.values())
-      if (!serving.has(account.id))
-        await add(account).catch((error: unknown) =>
-          logger.warn({ accountId: account.id, error }, 'account-worker.start-failed'),
-        );
-    for (const [accountId, entry] of serving)
-      if (!wanted.has(accountId)) void remove(accountId, entry);
+    for (const queue of wanted.values()) {
+      if (serving.has(queue.taskQueue)) continue;
+      try {
+        if (!queue.isOfChunks || (await deps.isLimited(queue.taskQueue))) await add(queue);
+      } catch (error) {
+        const { accountId, taskQueue } = queue;
+        logger.warn({ accountId, taskQueue, error }, 'account-worker.start-failed');
+      }
+    }
+    for (const [taskQueue, entry] of serving)
+      if (!wanted.has(taskQueue)) void remove(taskQueue, entry);
   };
   const loop = (async () => {
     while (!stopped.signal.aborted) {
@@ -96,7 +124,7 @@ export function serveAccounts(deps: AccountWorkersDeps): {
     stop: async () => {
       stopped.abort();
       await loop;
-      await Promise.all([...serving].map(([accountId, entry]) => remove(accountId, entry)));
+      await Promise.all([...serving].map(([taskQueue, entry]) => remove(taskQueue, entry)));
     },
   };
 }

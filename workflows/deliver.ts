@@ -1,47 +1,41 @@
-/** Stages 3 to 6 of a message: render, send, report. One run is one message; its id is the message's id. */
+/**
+ * Stages 3 to 6 of a message: render, send, report. One run is one message; its id is the message's id. The ways of a
+ * message (channel and account) are tried in order until one has it.
+ */
 import {
-  ActivityFailure,
   ApplicationFailure,
-  CancellationScope,
-  TemporalFailure,
-  TimeoutFailure,
   isCancellation,
-  proxyActivities,
   proxyLocalActivities,
+  setCurrentDetails,
+  setHandler,
   sleep,
-  upsertSearchAttributes,
 } from '@temporalio/workflow';
-import {
-  RetryState,
-  SearchAttributeType,
-  TimeoutType,
-  defineSearchAttributeKey,
-} from '@temporalio/common';
-import {
-  outcomeUnknown,
-  type LocalActivities,
-  type RenderResult,
-  type SendActivities,
-  type SendReport,
-} from '../contracts/activities.ts';
-import { stuckAfterMs, type DeliverInput, type DeliverResult } from '../contracts/workflows.ts';
-import { toSnapshot } from './snapshot.ts';
+import type { LocalActivities } from '../contracts/activities.ts';
+import { sequences } from '../contracts/sequences.ts';
+import type { DeliverInput, DeliverResult, DeliverRoute } from '../contracts/workflows.ts';
+import { arrivedBy, expired, giveUp, toResult, withoutAttempt, type Ending } from './ending.ts';
+import { hold } from './hold.ts';
+import { awaitReceipt } from './receipt.ts';
+import { DeliverRun, lookAgain, receipt } from './run.ts';
+import { pausedAfter, pinnedOf, sendOn } from './send.ts';
 
 // Local activities cost no round trip to the server: six state transitions for a delivery instead of fifteen (ADR 0001).
-const { render, report } = proxyLocalActivities<LocalActivities>({
+const { render } = proxyLocalActivities<Pick<LocalActivities, 'render'>>({
   startToCloseTimeout: '15 seconds',
   retry: { initialInterval: '200 milliseconds', maximumInterval: '10 seconds' },
 });
 
 /** Delivers one message and tells what became of it. Ends Failed when the message could not be delivered. */
 export async function deliver(input: DeliverInput): Promise<DeliverResult> {
-  const ending = await renderAndSend(input).catch(giveUp);
-  // However the run came to its end, it is told: a recall that comes now is too late to change it.
-  await CancellationScope.nonCancellable(() =>
-    report(toSnapshot(input, ending, new Date().toISOString())),
-  );
-  const result = toResult(ending);
-  if (ending.status === 'sent' || ending.status === 'recalled') return result;
+  const run = new DeliverRun(input);
+  setHandler(lookAgain, () => run.look());
+  setHandler(receipt, (news) => run.hear(news));
+  const ending = await tryWays(run).catch((error) => giveUp(error, run));
+  await run.tell(ending, sequences.end);
+  setCurrentDetails('');
+  const result = toResult(ending, run.route, run.calls);
+  if (['sent', 'delivered', 'read', 'recalled', 'suppressed'].includes(ending.status))
+    return result;
   // Failed runs are the operators' list of what was not delivered.
   throw ApplicationFailure.create({
     message: ending.reason?.detail ?? ending.status,
@@ -51,111 +45,71 @@ export async function deliver(input: DeliverInput): Promise<DeliverResult> {
   });
 }
 
-async function renderAndSend(input: DeliverInput): Promise<Ending> {
-  const { message } = input;
-  if (input.isRecalled === true) return { status: 'recalled', attempts: 0 };
-  const lifeMs = Date.parse(message.expiresAt) - Date.now();
-  if (lifeMs <= 0) return expired('it waited in the queue until its life was over');
-  const rendered = await render({ message });
-  if (!rendered.ok) return { status: 'failed', attempts: 0, reason: rendered.reason };
-  const { templateVersion, content } = rendered;
-  try {
-    const sent = await untilStuck(message.kind, sendWithin(lifeMs, input, rendered));
-    return { status: 'sent', templateVersion, ...sent, ...(content !== undefined && { content }) };
-  } catch (error) {
-    return { templateVersion, ...giveUp(error) };
+/** Tries the ways in order. What a way has sent is not undone by those after it. */
+async function tryWays(run: DeliverRun): Promise<Ending> {
+  if (run.input.isRecalled === true) return { status: 'recalled', attempts: 0 };
+  // A run that starts by itself starts at its time; one of an ordering key waits for it here, and the key with it.
+  const aheadMs = Date.parse(run.input.message.sendAt ?? '') - Date.now();
+  if (run.input.message.orderingKey !== undefined && aheadMs > 0) {
+    run.mark('scheduled');
+    await sleep(aheadMs, { summary: 'until sendAt' });
+    run.mark(undefined);
+  }
+  if (run.input.message.sendAt !== undefined)
+    await run.tell({ status: 'sending', attempts: 0 }, sequences.roundStart(0));
+  const ends = new Map<string, { readonly ending: Ending; readonly route: DeliverRoute }>();
+  for (;;) {
+    const { route } = run;
+    const ending = run.counted(await tryWay(run).catch((error) => giveUp(error, run)));
+    ends.set(route.accountId, { ending, route });
+    const { arrival } = run;
+    const next = arrival === undefined ? run.wayAfter(ending) : undefined;
+    if (next === undefined) {
+      // A receipt that stayed away led on; whatever came of that, what was sent stays sent, or arrived after all.
+      const best =
+        ends.get(arrival?.accountId ?? '') ??
+        [...ends.values()].findLast(({ ending: { status } }) => status === 'sent');
+      if (best === undefined || best.ending === ending) return arrivedBy(arrival, ending);
+      await run.endRound({ ...ending, status: 'sending' }, `sent by ${best.route.connector}`);
+      run.goOn(best.route);
+      return arrivedBy(arrival, withoutAttempt(best.ending));
+    }
+    await run.endRound({ ...ending, status: 'sending' }, `next: ${next.connector}`);
+    run.goOn(next);
   }
 }
 
-type Rendered = Extract<RenderResult, { ok: true }>;
-type Ending = DeliverResult & Partial<SendReport> & { readonly content?: string };
-
-/** The server retries send, spaced by the provider's word, for as long as the message is worth it. */
-function sendWithin(lifeMs: number, input: DeliverInput, rendered: Rendered): Promise<SendReport> {
-  const { send } = proxyActivities<SendActivities>({
-    taskQueue: input.sendQueue,
-    startToCloseTimeout: rendered.attemptTimeoutMs,
-    // send begins no attempt after the message's life; the margin lets the last one that began conclude.
-    scheduleToCloseTimeout: lifeMs + rendered.attemptTimeoutMs,
-    retry: { initialInterval: '1 second', maximumInterval: '5 minutes' },
-    summary: `${input.message.connector} through ${input.message.accountId}`,
-  });
-  return send({
-    message: input.message,
-    templateVersion: rendered.templateVersion,
-    redrive: input.redrive,
-    leg: 0,
-  });
-}
-
-const stateAttribute = defineSearchAttributeKey('McState', SearchAttributeType.KEYWORD);
-
-/** Waits for the send; once it takes too long the run is marked, so that operators find it by a list filter. */
-async function untilStuck(
-  kind: keyof typeof stuckAfterMs,
-  sending: Promise<SendReport>,
-): Promise<SendReport> {
-  const timer = new CancellationScope();
-  const late = timer
-    .run(() => sleep(stuckAfterMs[kind], { summary: 'marks the run as stuck' }))
-    .then(
-      () => upsertSearchAttributes([{ key: stateAttribute, value: 'stuck' }]),
-      () => undefined,
-    );
-  try {
-    return await sending;
-  } finally {
-    timer.cancel();
-    await late;
+/** One way: render, send, and wait for the receipt where another channel is to follow. */
+async function tryWay(run: DeliverRun): Promise<Ending> {
+  for (;;) {
+    if (run.lifeMs <= 0) return expired('it waited in the queue until its life was over');
+    const rendered = await render({ message: run.message() });
+    switch (rendered.next) {
+      case 'end':
+        return { status: rendered.status, attempts: 0, reason: rendered.reason };
+      case 'skip': {
+        const { status, reason } = rendered;
+        return { status, attempts: 0, reason, leadsTo: 'other-connector' };
+      }
+      case 'hold':
+        await hold(run, rendered);
+        break;
+      case 'send': {
+        await run.released();
+        const ending = await sendOn(run, rendered).catch((error: unknown) => {
+          const back = pausedAfter(error);
+          if (back !== undefined) run.counted({ status: 'sending', ...back });
+          // A cancelled send keeps nothing that could be told of.
+          return back === undefined ? { ...pinnedOf(rendered), ...giveUp(error, run) } : undefined;
+        });
+        if (ending === undefined) break;
+        if (ending.status !== 'sent' || run.receiptWaitMs() === undefined) return ending;
+        return awaitReceipt(run, ending).catch((error: unknown) => {
+          // Recalled while its receipt was waited for: it is sent, and only the provider can take it back.
+          if (!isCancellation(error)) throw error;
+          return withoutAttempt(ending);
+        });
+      }
+    }
   }
-}
-
-const expired = (detail: string): Ending => ({
-  status: 'expired',
-  attempts: 0,
-  reason: { code: 'expired', detail },
-});
-
-/** Why nothing was sent, in our words. */
-function giveUp(error: unknown): Ending {
-  // A defect of ours fails the workflow task, which waits for a better deploy; it is no message's end.
-  if (!(error instanceof TemporalFailure)) throw error;
-  if (isCancellation(error)) return { status: 'recalled', attempts: 0 };
-  const cause = error instanceof ActivityFailure ? error.cause : error;
-  const failure = applicationFailureIn(cause);
-  const said = failure?.details?.[0] as SendReport | undefined;
-  const tried = {
-    attempts: said?.attempts ?? 0,
-    ...(said?.attempt !== undefined && { attempt: said.attempt }),
-  };
-  // The last attempt began within the message's life and was never heard of again: it may have been sent.
-  if (cause instanceof TimeoutFailure && cause.timeoutType === TimeoutType.START_TO_CLOSE) {
-    const detail = 'the last attempt did not conclude';
-    return { status: 'unknown', ...tried, reason: { code: outcomeUnknown, detail } };
-  }
-  if (failure === undefined) return { ...expired('its life ended before its turn came'), ...tried };
-  const reason = said?.reason ?? { code: failure.type ?? 'failed', detail: failure.message };
-  if (failure.type === outcomeUnknown) return { status: 'unknown', ...tried, reason };
-  const isLate =
-    failure.type === 'expired' ||
-    (error instanceof ActivityFailure && error.retryState === RetryState.TIMEOUT);
-  return { status: isLate ? 'expired' : 'failed', ...tried, reason };
-}
-
-function applicationFailureIn(error: unknown): ApplicationFailure | undefined {
-  if (error instanceof ApplicationFailure) return error;
-  return error instanceof Error && error.cause !== undefined
-    ? applicationFailureIn(error.cause)
-    : undefined;
-}
-
-function toResult(ending: Ending): DeliverResult {
-  const { status, attempts, templateVersion, providerId, reason } = ending;
-  return {
-    status,
-    attempts,
-    ...(templateVersion !== undefined && { templateVersion }),
-    ...(providerId !== undefined && { providerId }),
-    ...(reason !== undefined && { reason }),
-  };
 }

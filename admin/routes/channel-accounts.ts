@@ -14,9 +14,9 @@ import {
   type AdminDeps,
   type Administrator,
 } from '../deps.ts';
-import { pageQuery, pageSchema, readPage } from '../pages.ts';
+import { pageQuery, pageSchema, readPage } from '../../platform/pages.ts';
 import { verifyAccount } from '../verify-account.ts';
-import { expectedVersion, ifMatchHeader, versioned } from '../versions.ts';
+import { expectedVersion, ifMatchHeader, versioned } from '../../platform/versions.ts';
 
 const TenantIdSchema = Type.Optional(
   Type.String({ ...NameSchema, description: `Whose. Default ${defaultTenantId}.` }),
@@ -175,6 +175,7 @@ export function channelAccountRoutes(deps: AdminDeps): Route<Administrator>[] {
             detail: `This installation has no connector "${account.connector}" any more.`,
           });
         const verified = await verifyAccount(connector, access);
+        await store.accountVerifications.record(id, verified);
         const { tenantId } = account;
         logger.info(
           { tenantId, accountId: id, connector: connector.name, ...verified, requestId },
@@ -226,7 +227,9 @@ function editEvent(
     version: account.version,
     slot: account.slot,
     ratePerSecond: edit.ratePerSecond,
+    ...(edit.weight !== undefined && { weight: edit.weight }),
     isStopped: edit.isStopped === true,
+    isSandbox: edit.isSandbox === true,
     hasNewSecrets: edit.secrets !== undefined,
   };
 }

@@ -4,6 +4,7 @@ import { problem } from '../../contracts/problems.ts';
 import { ReasonSchema } from '../../contracts/result.ts';
 import { route, type Route } from '../../platform/http.ts';
 import type { AdminDeps, Administrator } from '../deps.ts';
+import { hasRole } from '../roles.ts';
 
 const CircuitSchema = Type.Object({
   accountId: Type.String(),
@@ -38,7 +39,11 @@ export function circuitRoutes({ store, logger }: AdminDeps): Route<Administrator
         },
       },
       problems: [],
-      handle: async () => ({ status: 200, body: { items: await store.circuits.listOpen() } }),
+      handle: async ({ caller }) => {
+        const open = await store.circuits.listOpen();
+        const items = open.filter(({ tenantId }) => hasRole(caller, 'viewer', tenantId));
+        return { status: 200, body: { items } };
+      },
     }),
     route<Administrator>({
       method: 'delete',

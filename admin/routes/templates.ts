@@ -1,15 +1,11 @@
 /** Templates: what is said, with which variables, through which connectors. */
 import { Type } from 'typebox';
-import { NameSchema, VariablesSchema } from '../../contracts/message.ts';
+import { NameSchema } from '../../contracts/message.ts';
 import { problem } from '../../contracts/problems.ts';
 import { TemplateEditSchema, TemplateSchema, type TemplateEdit } from '../../contracts/template.ts';
+import { WrittenVersionSchema } from '../../contracts/template-version.ts';
 import { route, type Route } from '../../platform/http.ts';
-import {
-  checkVariables,
-  lintTemplate,
-  renderContent,
-  sampleVariables,
-} from '../../templates/index.ts';
+import { errorsOf, lintTemplate, withCanonicalLocales } from '../../templates/index.ts';
 import {
   defaultTenantId,
   refuse,
@@ -18,8 +14,9 @@ import {
   type AdminDeps,
   type Administrator,
 } from '../deps.ts';
-import { pageQuery, pageSchema, readPage } from '../pages.ts';
-import { expectedVersion, ifMatchHeader, versioned } from '../versions.ts';
+import { pageQuery, pageSchema, readPage } from '../../platform/pages.ts';
+import { editioned, versionEvent } from '../template-version-replies.ts';
+import { expectedVersion, ifMatchHeader, versioned } from '../../platform/versions.ts';
 
 const TenantIdSchema = Type.Optional(
   Type.String({ ...NameSchema, description: `Whose. Default ${defaultTenantId}.` }),
@@ -36,26 +33,10 @@ const CreateSchema = Type.Object(
   { tenantId: TenantIdSchema, ...TemplateEditSchema.properties },
   { additionalProperties: false },
 );
-const PreviewSchema = Type.Object(
-  {
-    template: TemplateEditSchema,
-    variables: Type.Optional(VariablesSchema),
-  },
-  { additionalProperties: false },
-);
-const FaultsSchema = Type.Array(Type.Object({ pointer: Type.String(), detail: Type.String() }));
-const PreviewReplySchema = Type.Object({
-  contents: Type.Record(
-    Type.String(),
-    Type.Object({
-      content: Type.Unknown({ description: 'What the connector would get.' }),
-      text: Type.String({ description: 'What people would read.' }),
-      faults: FaultsSchema,
-    }),
-    { description: 'By connector.' },
-  ),
-  warnings: FaultsSchema,
-});
+const draftReply = {
+  description: 'A draft, not in force; Location and ETag say where and what.',
+  schema: WrittenVersionSchema,
+};
 
 const tag = 'Templates';
 const idParam = { id: 'Id of the template: tpl_…' };
@@ -63,7 +44,10 @@ const idParam = { id: 'Id of the template: tpl_…' };
 /** The routes of templates. */
 export function templateRoutes(deps: AdminDeps): Route<Administrator>[] {
   const { store, connectors, logger } = deps;
-  const lint = (edit: TemplateEdit) => lintTemplate(edit, { connectors, schemaFaults });
+  const refuseErrors = (edit: TemplateEdit) =>
+    refuse(errorsOf(lintTemplate(edit, { connectors, schemaFaults })));
+  const requiresReview = async (tenantId: string) =>
+    (await store.tenantPolicies.get(tenantId)).requiresReview === true;
   const notFound = (id: string) =>
     problem('not-found', { detail: `There is no template with the id "${id}".` });
 
@@ -94,21 +78,28 @@ export function templateRoutes(deps: AdminDeps): Route<Administrator>[] {
       operationId: 'createTemplate',
       summary: 'Create a template',
       description:
-        'Strings of a content are Liquid templates over the declared variables. A name that was deleted may be used again; its versions go on counting.',
+        'Strings of a content are Liquid templates over the declared variables. A name that was deleted may be used again; its versions go on counting. Where the tenant requires reviews it begins as a draft.',
       tag,
       body: CreateSchema,
       responses: {
         201: {
-          description: 'Created; Location and ETag say where and what.',
+          description: 'Created and in force; Location and ETag say where and what.',
           schema: TemplateSchema,
         },
+        202: draftReply,
       },
       problems: ['name-taken'],
-      handle: async ({ body, requestId }) => {
-        const { tenantId = defaultTenantId, ...edit } = body;
+      handle: async ({ body, caller, requestId }) => {
+        const { tenantId = defaultTenantId, ...written } = body;
         await requireTenant(store, tenantId, '/tenantId');
-        refuse(lint(edit).faults);
-        const template = await store.templates.create(tenantId, edit);
+        refuseErrors(written);
+        const edit = withCanonicalLocales(written);
+        if (await requiresReview(tenantId)) {
+          const draft = await store.templateVersions.createTemplate(tenantId, edit, caller.id);
+          logger.info(versionEvent(draft, { requestId }), 'template-version.drafted');
+          return editioned(202, draft);
+        }
+        const template = await store.templates.create(tenantId, edit, caller.id);
         logger.info(
           {
             tenantId,
@@ -124,30 +115,6 @@ export function templateRoutes(deps: AdminDeps): Route<Administrator>[] {
         return versioned(201, template, `/v1/templates/${template.id}`);
       },
     }),
-    route<Administrator, typeof PreviewSchema>({
-      method: 'post',
-      path: '/v1/templates/preview',
-      operationId: 'previewTemplate',
-      summary: 'Check and render a template without storing it',
-      description:
-        'Without `variables` every variable gets a sample. Faults of the template are the problem validation-failed; what may be meant but looks odd comes as warnings.',
-      tag,
-      body: PreviewSchema,
-      responses: { 200: { description: 'Rendered.', schema: PreviewReplySchema } },
-      problems: ['variables-invalid'],
-      handle: async ({ body: { template, variables } }) => {
-        const { faults, warnings } = lint(template);
-        refuse(faults.map((fault) => ({ ...fault, pointer: `/template${fault.pointer}` })));
-        const values = variables ?? sampleVariables(template);
-        const unfit = checkVariables(template, values);
-        if (unfit.length > 0) throw problem('variables-invalid', { errors: unfit });
-        const contents = Object.keys(template.contents).map((name) => [
-          name,
-          preview(deps, name, renderContent(template, name, values)),
-        ]);
-        return { status: 200, body: { contents: Object.fromEntries(contents), warnings } };
-      },
-    }),
     route<Administrator>({
       method: 'get',
       path: '/v1/templates/:id',
@@ -155,7 +122,7 @@ export function templateRoutes(deps: AdminDeps): Route<Administrator>[] {
       summary: 'One template',
       tag,
       params: idParam,
-      responses: { 200: { description: 'The current version.', schema: TemplateSchema } },
+      responses: { 200: { description: 'The version in force.', schema: TemplateSchema } },
       problems: ['not-found'],
       handle: async ({ params: { id = '' } }) => {
         const template = await store.templates.get(id);
@@ -168,17 +135,30 @@ export function templateRoutes(deps: AdminDeps): Route<Administrator>[] {
       path: '/v1/templates/:id',
       operationId: 'replaceTemplate',
       summary: 'Replace a template by its next version',
-      description: 'In force for new deliveries within 2 seconds; the name cannot change.',
+      description:
+        'In force for new deliveries within 2 seconds; the name cannot change. Where the tenant requires reviews it becomes a draft.',
       tag,
       params: idParam,
       headers: ifMatchHeader,
       body: TemplateEditSchema,
-      responses: { 200: { description: 'The new version.', schema: TemplateSchema } },
+      responses: {
+        200: { description: 'The new version, in force.', schema: TemplateSchema },
+        202: draftReply,
+      },
       problems: ['not-found', 'version-conflict', 'precondition-required'],
-      handle: async ({ params: { id = '' }, headers, body, requestId }) => {
+      handle: async ({ params: { id = '' }, headers, body, caller, requestId }) => {
         const version = expectedVersion(headers);
-        refuse(lint(body).faults);
-        const template = await store.templates.update(id, version, body);
+        refuseErrors(body);
+        const edit = withCanonicalLocales(body);
+        const current = await store.templates.get(id);
+        if (current === undefined) throw notFound(id);
+        if (await requiresReview(current.tenantId)) {
+          const written = { edit, by: caller.id, baseVersion: version };
+          const draft = await store.templateVersions.create(id, written);
+          logger.info(versionEvent(draft, { requestId }), 'template-version.drafted');
+          return editioned(202, draft);
+        }
+        const template = await store.templates.update(id, version, { edit, by: caller.id });
         logger.info(
           {
             tenantId: template.tenantId,
@@ -216,23 +196,4 @@ export function templateRoutes(deps: AdminDeps): Route<Administrator>[] {
       },
     }),
   ];
-}
-
-function preview(
-  { connectors }: AdminDeps,
-  name: string,
-  rendered: ReturnType<typeof renderContent>,
-) {
-  if (rendered.result === 'template-error') {
-    const { pointer, detail } = rendered;
-    return { content: null, text: '', faults: [{ pointer: `/template${pointer}`, detail }] };
-  }
-  const connector = connectors.get(name);
-  if (connector === undefined) throw new Error(`${name} passed the lint but is no connector`);
-  const { content } = rendered;
-  const faults = schemaFaults(connector.contentSchema, content).map((fault) => ({
-    ...fault,
-    pointer: `/template/contents/${name}${fault.pointer}`,
-  }));
-  return { content, text: faults.length > 0 ? '' : connector.contentText(content), faults };
 }

@@ -1,10 +1,12 @@
 /** Tenants and their API keys: what a service needs to connect. */
 import { Type } from 'typebox';
+import { apiScopes, ApiScopesSchema } from '../../contracts/api-scopes.ts';
 import { NameSchema } from '../../contracts/message.ts';
 import { problem } from '../../contracts/problems.ts';
 import { route, type Route } from '../../platform/http.ts';
-import type { AdminDeps, Administrator } from '../deps.ts';
-import { pageQuery, pageSchema, readPage } from '../pages.ts';
+import { refuse, requireTenantOfPath, type AdminDeps, type Administrator } from '../deps.ts';
+import { pageQuery, pageSchema, readPage } from '../../platform/pages.ts';
+import { tenantsWith } from '../roles.ts';
 
 const LabelSchema = Type.String({
   minLength: 1,
@@ -22,13 +24,29 @@ const CreateTenantSchema = Type.Object(
   { additionalProperties: false },
 );
 const ListQuerySchema = Type.Object(pageQuery, { additionalProperties: false });
-const CreateKeySchema = Type.Object({ name: LabelSchema }, { additionalProperties: false });
+const CreateKeySchema = Type.Object(
+  {
+    name: LabelSchema,
+    scopes: Type.Optional(ApiScopesSchema),
+    expiresAt: Type.Optional(
+      Type.String({
+        format: 'date-time',
+        description: 'Not taken any more from then on; default: never.',
+        examples: ['2027-12-31T00:00:00Z'],
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
 const KeySchema = Type.Object({
   id: Type.String(),
   tenantId: Type.String(),
   name: Type.String(),
+  scopes: Type.Array(Type.Enum([...apiScopes])),
   createdAt: Type.String(),
+  expiresAt: Type.Optional(Type.String()),
   revokedAt: Type.Optional(Type.String()),
+  lastUsedAt: Type.Optional(Type.String({ description: 'To the minute.' })),
 });
 const NewKeySchema = Type.Object({
   ...KeySchema.properties,
@@ -42,10 +60,6 @@ const tenantParam = { id: 'Id of the tenant.' };
 
 /** The routes of tenants and their keys. */
 export function tenantRoutes({ store, logger }: AdminDeps): Route<Administrator>[] {
-  const requireExisting = async (id: string) => {
-    if ((await store.tenants.get(id)) === undefined)
-      throw problem('not-found', { detail: `There is no tenant "${id}".` });
-  };
   return [
     route<Administrator, typeof CreateTenantSchema, typeof ListQuerySchema>({
       method: 'get',
@@ -56,14 +70,18 @@ export function tenantRoutes({ store, logger }: AdminDeps): Route<Administrator>
       query: ListQuerySchema,
       responses: { 200: { description: 'A page.', schema: pageSchema(TenantSchema) } },
       problems: [],
-      handle: async ({ query }) => ({
-        status: 200,
-        body: await readPage(
-          query,
-          (page) => store.tenants.list(page),
-          (tenant) => tenant.id,
-        ),
-      }),
+      handle: async ({ query, caller }) => {
+        const seen = tenantsWith(caller, 'viewer');
+        const among = seen === '*' ? undefined : seen;
+        return {
+          status: 200,
+          body: await readPage(
+            query,
+            (page) => store.tenants.list({ ...page, among }),
+            (tenant) => tenant.id,
+          ),
+        };
+      },
     }),
     route<Administrator, typeof CreateTenantSchema>({
       method: 'post',
@@ -92,7 +110,7 @@ export function tenantRoutes({ store, logger }: AdminDeps): Route<Administrator>
       },
       problems: ['not-found'],
       handle: async ({ params: { id = '' } }) => {
-        await requireExisting(id);
+        await requireTenantOfPath(store, id);
         return { status: 200, body: { items: await store.apiKeys.list(id) } };
       },
     }),
@@ -101,15 +119,24 @@ export function tenantRoutes({ store, logger }: AdminDeps): Route<Administrator>
       path: '/v1/tenants/:id/api-keys',
       operationId: 'createApiKey',
       summary: 'Create an API key for a service',
+      description:
+        'Two keys of one name may be live at a time: make the new one, give it to the service, revoke the old one.',
       tag,
       params: tenantParam,
       body: CreateKeySchema,
       responses: { 201: { description: 'Created; the only sight of it.', schema: NewKeySchema } },
-      problems: ['not-found'],
+      problems: ['not-found', 'too-many-keys'],
       handle: async ({ params: { id = '' }, body, requestId }) => {
-        await requireExisting(id);
-        const created = await store.apiKeys.create(id, body.name);
-        logger.info({ tenantId: id, keyId: created.id, requestId }, 'api-key.created');
+        await requireTenantOfPath(store, id);
+        const { expiresAt, ...wanted } = body;
+        if (expiresAt !== undefined && Date.parse(expiresAt) <= Date.now())
+          refuse([{ pointer: '/expiresAt', detail: 'is in the past' }]);
+        const created = await store.apiKeys.create(id, {
+          ...wanted,
+          ...(expiresAt !== undefined && { expiresAt: new Date(expiresAt) }),
+        });
+        const { scopes } = created;
+        logger.info({ tenantId: id, keyId: created.id, scopes, requestId }, 'api-key.created');
         return { status: 201, body: created, headers: { 'cache-control': 'no-store' } };
       },
     }),

@@ -4,6 +4,8 @@ import { addressOf } from '../../contracts/message.ts';
 import type { SendOutcome } from '../../contracts/outcome.ts';
 import type { ProviderAnswer } from '../../platform/provider-http.ts';
 
+export { retryAfterMs } from '../../platform/provider-http.ts';
+
 /** JSON, or undefined where it is none. */
 export function parseJson(text: string): unknown {
   try {
@@ -51,17 +53,6 @@ export function unreadableAnswer(
     return { ...said, class: 'auth-invalid' };
   if (status >= 400 && status < 500 && status !== 408) return { ...said, class: 'transient' };
   return { ...said, class: 'ambiguous' };
-}
-
-/** `Retry-After` in milliseconds (RFC 9110 10.2.3: seconds or a date), at most a day; undefined where it says nothing. */
-export function retryAfterMs(
-  headers: Readonly<Record<string, string>>,
-  nowMs: number,
-): number | undefined {
-  const value = headers['retry-after'];
-  if (value === undefined) return undefined;
-  const ms = /^\d{1,9}$/.test(value) ? Number(value) * 1000 : Date.parse(value) - nowMs;
-  return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), 86_400_000);
 }
 
 /** A provider's text as it may be kept: without the address it quotes, 300 characters at most. */

@@ -1,6 +1,8 @@
 /** Notifications on Apple devices: the connector `push-apns`. docs/channels/push-apns.md explains it. */
 import type { AccountAccess, Connector, ProviderTokens } from '../../contracts/channel.ts';
+import type { LintSamples } from '../../contracts/template-lint.ts';
 import { checkAccount } from '../kit/check-account.ts';
+import { lintPush, longestDeliveryKey } from '../kit/lint-sizes.ts';
 import {
   addressFault,
   callTimeoutMs,
@@ -8,7 +10,7 @@ import {
   SecretsSchema,
   SettingsSchema,
 } from './client.ts';
-import { ContentSchema, type PushContent } from './message.ts';
+import { ContentSchema, maxPayloadBytes, notificationJson, type PushContent } from './message.ts';
 
 interface PushApnsDeps {
   /** Whether `baseUrl` may be http:// and lead to loopback and private addresses. */
@@ -53,6 +55,14 @@ export function createPushApns(deps: PushApnsDeps): Connector {
       const { title, body } = content as PushContent;
       return `${title}\n${body}`;
     },
+    lint: (samples) =>
+      lintPush(samples as LintSamples<PushContent>, [
+        {
+          what: 'payload bytes',
+          of: (content) => Buffer.byteLength(notificationJson(content, longestDeliveryKey)),
+          limit: maxPayloadBytes,
+        },
+      ]),
     addressFault,
     createClient: (account) =>
       createPushApnsClient({

@@ -65,6 +65,9 @@ export const ContentSchema = Type.Object(
 );
 export type PushContent = Static<typeof ContentSchema>;
 
+/** APNs's limit on a notification. */
+export const maxPayloadBytes = 4096;
+
 /**
  * The notification as JSON; 4096 bytes at most, which APNs checks. `mcRef` is the reference by which an app can tell us
  * of a message. Our own names win over those of `data`.

@@ -1,8 +1,10 @@
 /** Push through Firebase Cloud Messaging: the connector `push-fcm`. docs/channels/push-fcm.md explains it. */
 import type { AccountAccess, Connector, ProviderTokens } from '../../contracts/channel.ts';
+import type { LintSamples } from '../../contracts/template-lint.ts';
 import { checkAccount } from '../kit/check-account.ts';
+import { lintPush, longestDeliveryKey } from '../kit/lint-sizes.ts';
 import { callTimeoutMs, createFcmClient, SecretsSchema, SettingsSchema } from './client.ts';
-import { ContentSchema, type FcmContent } from './message.ts';
+import { ContentSchema, maxPayloadBytes, payloadBytes, type FcmContent } from './message.ts';
 
 export interface PushFcmDeps {
   /** Whether an account may point at loopback and private addresses. */
@@ -46,6 +48,14 @@ export function createPushFcm(deps: PushFcmDeps): Connector {
       const { title, body } = content as FcmContent;
       return `${title}\n${body}`;
     },
+    lint: (samples) =>
+      lintPush(samples as LintSamples<FcmContent>, [
+        {
+          what: 'payload bytes',
+          of: (content) => payloadBytes(content, longestDeliveryKey),
+          limit: maxPayloadBytes,
+        },
+      ]),
     addressFault: () => undefined,
     createClient: (account) =>
       createFcmClient({

@@ -1,6 +1,8 @@
 /** Push through Huawei Push Kit (HarmonyOS 5 and later): the connector `push-huawei`. docs/channels/push-huawei.md explains it. */
 import type { AccountAccess, Connector, ProviderTokens } from '../../contracts/channel.ts';
+import type { LintSamples } from '../../contracts/template-lint.ts';
 import { checkAccount } from '../kit/check-account.ts';
+import { lintPush, longestDeliveryKey } from '../kit/lint-sizes.ts';
 import {
   callTimeoutMs,
   createHuaweiClient,
@@ -9,7 +11,13 @@ import {
   SecretsSchema,
   SettingsSchema,
 } from './client.ts';
-import { ContentSchema, type HuaweiContent } from './message.ts';
+import {
+  bodyBytes,
+  ContentSchema,
+  maxBodyBytes,
+  singleIds,
+  type HuaweiContent,
+} from './message.ts';
 import { parseReceipts } from './receipts.ts';
 
 export interface PushHuaweiDeps {
@@ -58,6 +66,14 @@ export function createPushHuawei(deps: PushHuaweiDeps): Connector {
       const { title, body } = content as HuaweiContent;
       return `${title}\n${body}`;
     },
+    lint: (samples) =>
+      lintPush(samples as LintSamples<HuaweiContent>, [
+        {
+          what: 'payload bytes',
+          of: (content) => bodyBytes(content, singleIds(longestDeliveryKey)),
+          limit: maxBodyBytes,
+        },
+      ]),
     addressFault: () => undefined,
     createClient: (account) =>
       createHuaweiClient({

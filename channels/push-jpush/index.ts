@@ -1,6 +1,8 @@
 /** Notifications on Android and iOS through JPush (Jiguang): the connector `push-jpush`. docs/channels/push-jpush.md explains it. */
 import type { AccountAccess, Connector, ProviderTokens } from '../../contracts/channel.ts';
+import type { LintSamples } from '../../contracts/template-lint.ts';
 import { checkAccount } from '../kit/check-account.ts';
+import { lintPush, longestDeliveryKey } from '../kit/lint-sizes.ts';
 import {
   addressFault,
   callTimeoutMs,
@@ -8,7 +10,13 @@ import {
   SecretsSchema,
   SettingsSchema,
 } from './client.ts';
-import { ContentSchema, type JpushContent } from './message.ts';
+import {
+  ContentSchema,
+  maxAndroidBytes,
+  maxIosBytes,
+  partBytes,
+  type JpushContent,
+} from './message.ts';
 
 interface PushJpushDeps {
   /** Whether the base URLs may lead to loopback and private addresses. */
@@ -59,6 +67,19 @@ export function createPushJpush(deps: PushJpushDeps): Connector {
       const { title, body } = content as JpushContent;
       return `${title}\n${body}`;
     },
+    lint: (samples) =>
+      lintPush(samples as LintSamples<JpushContent>, [
+        {
+          what: 'bytes of the iOS part',
+          of: (content) => partBytes('ios', content, longestDeliveryKey),
+          limit: maxIosBytes,
+        },
+        {
+          what: 'bytes of the Android part',
+          of: (content) => partBytes('android', content, longestDeliveryKey),
+          limit: maxAndroidBytes,
+        },
+      ]),
     addressFault,
     createClient: (account) =>
       createPushJpushClient({

@@ -65,35 +65,48 @@ export function pushJson(push: {
   readonly ref: string;
   readonly apnsProduction: boolean;
 }): string {
-  const { title, body, data, url, intentUrl, androidChannelId, sound, badge, ttlSeconds } =
-    push.content;
-  const extras = { ...data, ...(url && { url }), mcRef: push.ref };
+  const { ttlSeconds } = push.content;
   return JSON.stringify({
     cid: push.cid,
     platform: 'all',
     audience: { registration_id: push.registrationIds },
-    notification: {
-      alert: body,
-      android: {
-        alert: body,
-        title,
-        ...(androidChannelId && { channel_id: androidChannelId }),
-        ...(intentUrl && { intent: { url: intentUrl } }),
-        extras,
-      },
-      ios: {
-        alert: { title, body },
-        ...(sound && { sound }),
-        ...(badge && { badge }),
-        // Lets the app's extension report that it arrived: without it JPush cannot count deliveries on iOS.
-        'mutable-content': true,
-        extras,
-      },
-    },
+    notification: notificationOf(push.content, push.ref),
     options: {
       time_to_live: ttlSeconds ?? 86_400,
       apns_production: push.apnsProduction,
       apns_collapse_id: push.ref,
     },
   });
+}
+
+/** JPush's limits on what it gives to each kind of device. */
+export const maxIosBytes = 2000;
+export const maxAndroidBytes = 4000;
+
+/** Size of one part of the notification. */
+export function partBytes(part: 'ios' | 'android', content: JpushContent, ref: string): number {
+  return Buffer.byteLength(JSON.stringify(notificationOf(content, ref)[part]));
+}
+
+function notificationOf(content: JpushContent, ref: string) {
+  const { title, body, data, url, intentUrl, androidChannelId, sound, badge } = content;
+  const extras = { ...data, ...(url && { url }), mcRef: ref };
+  return {
+    alert: body,
+    android: {
+      alert: body,
+      title,
+      ...(androidChannelId && { channel_id: androidChannelId }),
+      ...(intentUrl && { intent: { url: intentUrl } }),
+      extras,
+    },
+    ios: {
+      alert: { title, body },
+      ...(sound && { sound }),
+      ...(badge && { badge }),
+      // Lets the app's extension report that it arrived: without it JPush cannot count deliveries on iOS.
+      'mutable-content': true,
+      extras,
+    },
+  };
 }

@@ -195,6 +195,13 @@ export function addressFault(to: To, settings: unknown): string | undefined {
 }
 
 /** The message as the robot takes it. */
+/** Size of a message with its signature. */
+export function messageBytes(content: FeishuContent): number {
+  const timestamp = '0'.repeat(10);
+  const sign = signRobot('', timestamp);
+  return Buffer.byteLength(JSON.stringify({ timestamp, sign, ...messageOf(content) }));
+}
+
 function messageOf(content: FeishuContent): Record<string, unknown> {
   if ('text' in content) return { msg_type: 'text', content: { text: content.text } };
   const { title, lines } = content.post;

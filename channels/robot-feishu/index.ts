@@ -1,11 +1,15 @@
 /** Group messages through Feishu (Lark) custom robots: the connector `robot-feishu`. docs/channels/robot-feishu.md explains it. */
 import type { AccountAccess, Connector } from '../../contracts/channel.ts';
+import type { LintSamples } from '../../contracts/template-lint.ts';
 import { checkAccount } from '../kit/check-account.ts';
+import { lintSizes } from '../kit/lint-sizes.ts';
 import {
   addressFault,
   callTimeoutMs,
   ContentSchema,
   createFeishuClient,
+  maxBodyBytes,
+  messageBytes,
   SecretsSchema,
   SettingsSchema,
   type FeishuContent,
@@ -49,6 +53,10 @@ export function createRobotFeishu(deps: RobotFeishuDeps): Connector {
     secretsSchema: SecretsSchema,
     contentSchema: ContentSchema,
     contentText,
+    lint: (samples) =>
+      lintSizes(samples as LintSamples<FeishuContent>, [
+        { what: 'bytes', pointer: '', of: messageBytes, limit: maxBodyBytes },
+      ]),
     addressFault,
     createClient: (account) =>
       createFeishuClient({ account: checked(account), allowPrivateProviders, now, random }),

@@ -151,7 +151,6 @@ test('runs as a process and ends on SIGTERM, even with a call hanging', async ()
   const [port, controlPort] = [await freePort(), await freePort()];
   const ports = { MC_SANDBOX_PORT: port, MC_SANDBOX_CONTROL_PORT: controlPort };
   const child = spawn(process.execPath, ['--import', 'tsx', 'channels/sandbox/main.ts'], {
-    cwd: new URL('../..', import.meta.url),
     env: ports,
     stdio: ['ignore', 'pipe', 'inherit'],
   });

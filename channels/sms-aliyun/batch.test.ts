@@ -288,3 +288,40 @@ test('receipts and records of a batch name each message by BizId and number', as
     ],
   );
 });
+
+test('of a lost call each message is looked up under the calls that it may have been part of', async () => {
+  const messages = [...many(5), message(badNumber), ...many(9).slice(5)];
+  const everyone = messages.map((_, place) => place);
+  const ask = (asked: readonly number[]) =>
+    client.reconcileBatch?.({
+      messages,
+      asked,
+      sentAt: new Date().toISOString(),
+      signal: new AbortController().signal,
+    });
+  const found = async (asked: readonly number[]) => (await ask(asked))?.map((each) => each.found);
+  assert.deepEqual(await found([0, 7]), ['no', 'no'], 'nothing was called');
+  // The bad number stands alone in the end; the answer of one of the other parts is lost.
+  smsAliyun.faults.add({
+    kind: 'accept-then-reset',
+    nextCalls: 1,
+    to: messages[7]?.to.phone ?? '',
+    action: 'SendBatchSms',
+  });
+  const outcomes = await send(messages);
+  const lost = everyone.filter((place) => outcomes[place]?.class === 'ambiguous');
+  const before = calls().length;
+  const answers = await found(everyone);
+  assert.deepEqual(
+    answers,
+    everyone.map((place) =>
+      outcomes[place]?.class === 'recipient-invalid'
+        ? 'no'
+        : smsAliyun.accepted.count('phone', messages[place]?.to.phone ?? '') > 0
+          ? 'yes'
+          : 'no',
+    ),
+  );
+  assert.ok(lost.length > 0 || outcomes.every(({ class: its }) => its !== 'ambiguous'));
+  assert.ok(calls().length - before < messages.length, 'one answer holds for all of a call');
+});

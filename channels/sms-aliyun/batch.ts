@@ -64,6 +64,18 @@ export async function sendInBatches(
   return messages.map((_, index) => outcomes.get(index) ?? { class: 'transient' });
 }
 
+/** Every part in which messages may have been called, largest first: their places. Those of one part are taken together or not. */
+export function partsOf(messages: readonly BatchMessage[]): readonly (readonly number[])[] {
+  const parts = toGroups(messages, () => {});
+  // The list grows while it is walked: halves come after what they are halves of.
+  for (const part of parts)
+    if (part.length > 1) {
+      const middle = Math.ceil(part.length / 2);
+      parts.push(part.slice(0, middle), part.slice(middle));
+    }
+  return parts.map((part) => part.map(({ index }) => index));
+}
+
 /** Groups by template code, in order, of at most `maxBatchMessages`; what cannot be sent is settled at once. */
 function toGroups(
   messages: readonly BatchMessage[],

@@ -10,7 +10,12 @@ import { addressFault, toProviderNumber } from './address.ts';
 import { batchOutId } from './batch-ids.ts';
 import { sendInBatches, type BatchMessage } from './batch.ts';
 import { classifyAnswer } from './classify.ts';
-import { askByRecords, detailsQuery, reconcileByRecords } from './records.ts';
+import {
+  askByRecords,
+  detailsQuery,
+  reconcileBatchByRecords,
+  reconcileByRecords,
+} from './records.ts';
 import { canonicalQuery, signAcs3 } from './sign.ts';
 
 export const callTimeoutMs = 5000;
@@ -168,6 +173,7 @@ export function createSmsAliyunClient(options: ClientOptions): ConnectorClient<S
       });
     },
     reconcile: (lost) => reconcileByRecords(records, lost),
+    reconcileBatch: (lost) => reconcileBatchByRecords(records, lost),
     askReceipts: (messages, signal) => askByRecords(records, messages, signal),
     verify: async (signal) => {
       const outcome = classify(await records.query(detailsQuery(harmlessNumber, now()), signal));

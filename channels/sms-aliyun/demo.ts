@@ -26,5 +26,6 @@ export const demoSmsAliyun: DemoChannel = {
     params: { text: '{{text}}' },
     text: '{{text}}',
   },
-  to: { phone: '13900001111' },
+  // Not the number of the curl line that `npm start` prints: its message would wait until this one's window is over.
+  to: { phone: '13900009999' },
 };

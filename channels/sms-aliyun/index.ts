@@ -11,6 +11,7 @@ import {
   SettingsSchema,
   type SmsContent,
 } from './client.ts';
+import { lintSms } from './lint.ts';
 import { parseReceipts } from './receipts.ts';
 
 export interface SmsAliyunDeps {
@@ -55,6 +56,7 @@ export function createSmsAliyun(deps: SmsAliyunDeps): Connector {
     secretsSchema: SecretsSchema,
     contentSchema: ContentSchema,
     contentText,
+    lint: lintSms,
     addressFault,
     createClient: (account) =>
       createSmsAliyunClient({ account: checked(account), allowPrivateProviders, now, random }),

@@ -7,7 +7,8 @@ import type { ReconcileOutcome, SendOutcome } from '../../contracts/outcome.ts';
 import type { ProviderAnswer } from '../../platform/provider-http.ts';
 import { parseJson } from '../kit/answers.ts';
 import { toProviderNumber } from './address.ts';
-import { batchBizId, isBatchOutId } from './batch-ids.ts';
+import { batchBizId, batchOutId, isBatchOutId } from './batch-ids.ts';
+import { partsOf, type BatchMessage } from './batch.ts';
 import { AnswerSchema } from './classify.ts';
 import { failureMeaning } from './receipts.ts';
 import { providerDay, providerTime } from './time.ts';
@@ -29,6 +30,8 @@ const DetailsSchema = Type.Object({
 
 const pageSize = 50;
 const maxPages = 20;
+/** Numbers of a lost batch looked up at once. */
+const askedAtOnce = 10;
 /** Clocks may differ by what the gateway tolerates. */
 const skewMs = 15 * 60_000;
 
@@ -71,6 +74,65 @@ export async function reconcileByRecords(
   return records.some(isBatchOfThen)
     ? { found: 'cannot-tell', detail: 'a call for several messages reached this number then' }
     : { found: 'no' };
+}
+
+/**
+ * Which messages of a lost batch are in the records: each is looked up under the OutIds of all calls that it may have been
+ * part of. What one of them tells holds for all of that call.
+ */
+export async function reconcileBatchByRecords(
+  access: RecordsAccess,
+  lost: {
+    readonly messages: readonly BatchMessage[];
+    readonly asked: readonly number[];
+    readonly sentAt: string;
+    readonly signal: AbortSignal;
+  },
+): Promise<readonly ReconcileOutcome[]> {
+  const { messages, asked, signal } = lost;
+  const sentAtMs = Date.parse(lost.sentAt);
+  const keysOf = (part: readonly number[]) =>
+    part.flatMap((place) => messages[place]?.deliveryKey ?? []);
+  const calls = partsOf(messages).map((part) => {
+    const [key = '', ...others] = keysOf(part);
+    return { part, outId: others.length === 0 ? key : batchOutId([key, ...others]) };
+  });
+  const known = new Map<number, ReconcileOutcome>();
+  const ask = async (place: number): Promise<void> => {
+    const message = messages[place];
+    if (message === undefined || known.has(place)) return;
+    const its = new Map(
+      calls.flatMap((call) => (call.part.includes(place) ? [[call.outId, call.part]] : [])),
+    );
+    const isOurs = ({ OutId }: SmsRecord) => its.has(OutId ?? '');
+    const number = toProviderNumber(message.to);
+    const { records, fault } = await readRecords(access, {
+      number,
+      sentAtMs,
+      isEnough: isOurs,
+      signal,
+    });
+    const ours = records.find(isOurs);
+    // The books give no BizId.
+    if (ours !== undefined)
+      for (const each of its.get(ours.OutId ?? '') ?? []) known.set(each, { found: 'yes' });
+    else
+      known.set(
+        place,
+        fault === undefined ? { found: 'no' } : { found: 'cannot-tell', detail: fault.detail },
+      );
+  };
+  // The first alone: mostly one call was lost, and its answer is everybody's.
+  const left = [...asked];
+  const [first] = left;
+  if (first !== undefined) await ask(first);
+  const askNext = async (): Promise<void> => {
+    for (let next = left.shift(); next !== undefined; next = left.shift()) await ask(next);
+  };
+  await Promise.all(Array.from({ length: askedAtOnce }, askNext));
+  return asked.map(
+    (place) => known.get(place) ?? { found: 'cannot-tell', detail: 'it was not in the batch' },
+  );
 }
 
 /**

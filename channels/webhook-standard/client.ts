@@ -6,8 +6,9 @@ import type { SendOutcome } from '../../contracts/outcome.ts';
 import { messageIdTimeMs } from '../../platform/message-id.ts';
 import { messageOfDeliveryKey } from '../../platform/delivery-key.ts';
 import { createProviderHttp, type ProviderHttp } from '../../platform/provider-http.ts';
+import { signingSecretPattern, signWebhook } from '../../platform/webhook-signature.ts';
 import { classifyAnswer } from './classify.ts';
-import { signingSecretPattern, signWebhook, webhookId } from './sign.ts';
+import { webhookId } from './webhook-id.ts';
 
 /** The specification asks for 15 to 30 s: receivers do their work before they answer. */
 export const callTimeoutMs = 15_000;
@@ -198,6 +199,11 @@ export function addressFault(to: To, settings: unknown): string | undefined {
 /** An entry by its name, and never what every object inherits. */
 function own<Entry>(entries: Readonly<Record<string, Entry>>, name: string): Entry | undefined {
   return Object.hasOwn(entries, name) ? entries[name] : undefined;
+}
+
+/** Size of a payload. */
+export function bodyBytes(content: WebhookContent): number {
+  return Buffer.byteLength(bodyOf(content, 0));
 }
 
 /** Keys in this order; receivers sign and read the bytes as they come. */

@@ -7,7 +7,7 @@ import type { ConformanceTarget, RefusalCase } from '../conformance-target.ts';
 import { mountSimulator } from '../sandbox/start-sandbox.ts';
 import { sandboxWebhookStandard } from './demo.ts';
 import { createWebhookStandard } from './index.ts';
-import { webhookId } from './sign.ts';
+import { webhookId } from './webhook-id.ts';
 import { createWebhookStandardSimulator, type WebhookStandardSimulator } from './simulator.ts';
 
 const names = Array.from({ length: 100 }, (_, index) => `receiver-${index}`);

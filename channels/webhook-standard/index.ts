@@ -1,11 +1,15 @@
 /** Webhooks by the Standard Webhooks specification: the connector `webhook-standard`. docs/channels/webhook-standard.md explains it. */
 import type { AccountAccess, Connector } from '../../contracts/channel.ts';
+import type { LintSamples } from '../../contracts/template-lint.ts';
 import { checkAccount } from '../kit/check-account.ts';
+import { lintSizes } from '../kit/lint-sizes.ts';
 import {
   addressFault,
+  bodyBytes,
   callTimeoutMs,
   ContentSchema,
   createWebhookClient,
+  maxBodyBytes,
   SecretsSchema,
   SettingsSchema,
   type WebhookContent,
@@ -45,6 +49,10 @@ export function createWebhookStandard(deps: WebhookStandardDeps): Connector {
     secretsSchema: SecretsSchema,
     contentSchema: ContentSchema,
     contentText,
+    lint: (samples) =>
+      lintSizes(samples as LintSamples<WebhookContent>, [
+        { what: 'bytes', pointer: '', of: bodyBytes, limit: maxBodyBytes },
+      ]),
     addressFault,
     createClient: (account) =>
       createWebhookClient({ account: checked(account), allowPrivateProviders, now }),

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { Webhook } from 'standardwebhooks';
-import { signingSecretPattern, signWebhook, webhookId } from './sign.ts';
+import { signingSecretPattern, signWebhook } from '../../platform/webhook-signature.ts';
+import { webhookId } from './webhook-id.ts';
 
 const vector = {
   secret: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw',

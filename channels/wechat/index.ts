@@ -15,6 +15,7 @@ import {
   type MessageKind,
   type WechatContent,
 } from './client.ts';
+import { lintWechat } from './lint.ts';
 import { parsePush } from './receipts.ts';
 import {
   MiniprogramContentSchema,
@@ -122,6 +123,7 @@ function createConnector<Content extends WechatContent>(
     secretsSchema: SecretsSchema,
     contentSchema,
     contentText: (content) => Object.values((content as WechatContent).data).join(' '),
+    lint: lintWechat,
     addressFault: (to) =>
       addressAs('openid', to) === undefined ? 'the address is not an openid' : undefined,
     createClient: (account) =>

@@ -11,9 +11,22 @@ const timePattern = moments(String.raw`(?:${day}\s*)?${clock}`);
 const datePattern = moments(String.raw`${day}(?:\s*${clock})?`);
 
 /** Characters as people count them, not UTF-16 units. */
-const lengthOf = (value: string) => Array.from(value).length;
+export const lengthOf = (value: string) => Array.from(value).length;
 const upTo = (longest: number) => (value: string) => lengthOf(value) <= longest;
 const like = (pattern: RegExp) => (value: string) => pattern.test(value);
+
+/** The most characters of a kind, where WeChat says it in characters. A name of Chinese characters has half of them. */
+const longest: Readonly<Record<string, number>> = {
+  thing: 20,
+  number: 32,
+  letter: 32,
+  symbol: 5,
+  character_string: 32,
+  phone_number: 17,
+  car_number: 8,
+  name: 20,
+  phrase: 5,
+};
 
 const fits: Readonly<Record<string, (value: string) => boolean>> = {
   thing: upTo(20),
@@ -35,9 +48,20 @@ export function unfitField(data: Readonly<Record<string, string>>): string | und
   return Object.entries(data).find(([field, value]) => !fitsField(field, value))?.[0];
 }
 
-function fitsField(field: string, value: string): boolean {
+/** Whether WeChat takes the value in this field. */
+export function fitsField(field: string, value: string): boolean {
   if (value.trim() === '') return false;
-  const type = /^([a-z_]+?)\d*$/.exec(field)?.[1] ?? '';
-  const fit = Object.hasOwn(fits, type) ? fits[type] : undefined;
-  return fit === undefined || fit(value);
+  const kind = kindOf(field);
+  return kind === undefined || fits[kind]?.(value) === true;
+}
+
+/** The kind that a field's name says; undefined: none that is known, so anything fits. */
+export function kindOf(field: string): string | undefined {
+  const kind = /^([a-z_]+?)\d*$/.exec(field)?.[1] ?? '';
+  return Object.hasOwn(fits, kind) ? kind : undefined;
+}
+
+/** The most characters that the field takes, whatever they are; undefined: its kind is not limited so. */
+export function lengthLimit(field: string): number | undefined {
+  return longest[kindOf(field) ?? ''];
 }

@@ -1,6 +1,6 @@
 /** An application message: its content, its limits, and the one JSON text that every repeat of a delivery sends. */
 import { Type, type Static } from 'typebox';
-import { markOf, markUrl, oversize } from './mark.ts';
+import { markOf, markUrl, oversize, type LimitedTexts } from './mark.ts';
 
 const text = (description: string, maxLength: number) =>
   Type.String({ minLength: 1, maxLength, description });
@@ -49,15 +49,21 @@ export const dedupeWindowMs = 600_000;
 const shortTextBytes = 2048;
 const maxUrlBytes = 2048;
 
-/** What is too long or no link, as a sentence; WeCom itself would cut texts without a word. */
-export function contentFault({ text, markdown, textcard }: AppContent): string | undefined {
-  const fault = oversize({
+/** The texts with their limits. */
+export function appTexts({ text, markdown, textcard }: AppContent): LimitedTexts {
+  return {
     'text.content': { text: text?.content, bytes: shortTextBytes },
     'markdown.content': { text: markdown?.content, bytes: shortTextBytes },
     'textcard.title': { text: textcard?.title, bytes: 128 },
     'textcard.description': { text: textcard?.description, bytes: 512 },
     'textcard.url': { text: textcard && markUrl(textcard.url, markOf('')), bytes: maxUrlBytes },
-  });
+  };
+}
+
+/** What is too long or no link, as a sentence; WeCom itself would cut texts without a word. */
+export function contentFault(content: AppContent): string | undefined {
+  const fault = oversize(appTexts(content));
+  const { textcard } = content;
   if (fault !== undefined) return fault;
   if (textcard !== undefined && !/^https?:\/\//.test(textcard.url))
     return 'textcard.url must begin with http:// or https://';

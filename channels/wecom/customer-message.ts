@@ -1,6 +1,6 @@
 /** A customer message: its content, its limits, and the task that carries it. */
 import { Type, type Static } from 'typebox';
-import { markOf, markUrl, oversize } from './mark.ts';
+import { markOf, markUrl, oversize, type LimitedTexts } from './mark.ts';
 
 /** A member's id as `sender`. */
 export const MemberSchema = { pattern: '^[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}$' } as const;
@@ -44,15 +44,21 @@ export const CustomerContentSchema = Type.Object(
 );
 export type CustomerContent = Static<typeof CustomerContentSchema>;
 
-/** What is too long or malformed, as a sentence. */
-export function customerContentFault({ text, link, sender }: CustomerContent): string | undefined {
-  const fault = oversize({
+/** The texts with their limits. */
+export function customerTexts({ text, link }: CustomerContent): LimitedTexts {
+  return {
     text: { text, bytes: 4000 },
     'link.title': { text: link?.title, bytes: 128 },
     'link.description': { text: link?.description, bytes: 512 },
     'link.url': { text: link && markUrl(link.url, markOf('')), bytes: 2048 },
     'link.pictureUrl': { text: link?.pictureUrl, bytes: 2048 },
-  });
+  };
+}
+
+/** What is too long or malformed, as a sentence. */
+export function customerContentFault(content: CustomerContent): string | undefined {
+  const fault = oversize(customerTexts(content));
+  const { link, sender } = content;
   if (fault !== undefined) return fault;
   if (link !== undefined && !/^https?:\/\//.test(link.url))
     return 'link.url must begin with http:// or https://';

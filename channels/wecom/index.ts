@@ -7,13 +7,14 @@ import { addressAs } from '../../contracts/message.ts';
 import { checkAccount } from '../kit/check-account.ts';
 import { AppSecretsSchema, callTimeoutMs, type WecomDeps } from './api.ts';
 import { AppSettingsSchema, createWecomAppClient, maxBatch, recallWithinMs } from './app-client.ts';
-import { appContentText, AppContentSchema, dedupeWindowMs } from './app-message.ts';
+import { appContentText, AppContentSchema, appTexts, dedupeWindowMs } from './app-message.ts';
 import {
   createWecomCustomerClient,
   CustomerSettingsSchema,
   stopWithinMs,
 } from './customer-client.ts';
-import { CustomerContentSchema, customerContentText } from './customer-message.ts';
+import { CustomerContentSchema, customerContentText, customerTexts } from './customer-message.ts';
+import { lintTexts } from './lint.ts';
 import {
   createWecomRobotClient,
   robotAddressFault,
@@ -21,6 +22,7 @@ import {
   robotContentText,
   RobotSecretsSchema,
   RobotSettingsSchema,
+  robotTexts,
 } from './robot-client.ts';
 
 const forAllKinds = (...windows: readonly RecipientWindow[]) => ({
@@ -59,6 +61,7 @@ export function createWecomApp(deps: WecomDeps): Connector {
     },
     contentSchema: AppContentSchema,
     contentText: appContentText,
+    lint: lintTexts(appTexts),
     addressFault: (to) =>
       addressAs('wecomUserId', to) === undefined ? 'is not a member of a corporation' : undefined,
     createClient: (account: AccountAccess) =>
@@ -89,6 +92,7 @@ export function createWecomCustomer(deps: WecomDeps): Connector {
     },
     contentSchema: CustomerContentSchema,
     contentText: customerContentText,
+    lint: lintTexts(customerTexts),
     addressFault: (to) =>
       addressAs('externalUserId', to) === undefined ? 'is not a customer' : undefined,
     createClient: (account: AccountAccess) =>
@@ -119,6 +123,7 @@ export function createWecomRobot(deps: WecomDeps): Connector {
     },
     contentSchema: RobotContentSchema,
     contentText: robotContentText,
+    lint: lintTexts(robotTexts),
     addressFault: robotAddressFault,
     createClient: (account: AccountAccess) =>
       createWecomRobotClient(checkAccount('wecom-robot', schemas, account), deps),

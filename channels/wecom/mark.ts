@@ -19,10 +19,13 @@ export function markIn(url: string): string | undefined {
   return /#mc=([0-9a-f]{24})$/.exec(url)?.[1];
 }
 
+/** Texts of a message by their place, with the bytes that WeCom takes of each. */
+export type LimitedTexts = Readonly<
+  Record<string, { readonly text: string | undefined; readonly bytes: number }>
+>;
+
 /** The first text that is longer than its limit, in UTF-8, as a sentence; undefined where all fit. */
-export function oversize(
-  limits: Readonly<Record<string, { readonly text: string | undefined; readonly bytes: number }>>,
-): string | undefined {
+export function oversize(limits: LimitedTexts): string | undefined {
   for (const [name, { text, bytes }] of Object.entries(limits)) {
     const size = Buffer.byteLength(text ?? '');
     if (size > bytes) return `${name} is ${size} bytes long, ${bytes} at most`;

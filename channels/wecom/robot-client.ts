@@ -6,7 +6,7 @@ import type { SendOutcome } from '../../contracts/outcome.ts';
 import { BaseUrlSchema, createWecomHttp, harmless, type WecomDeps } from './api.ts';
 import { classifyAnswer, robotCodes } from './classify.ts';
 import { inLanes } from './lanes.ts';
-import { oversize } from './mark.ts';
+import { oversize, type LimitedTexts } from './mark.ts';
 
 /** As addresses of the kind `group`. */
 const groupPattern = '^[a-z0-9][a-z0-9._-]{0,63}$';
@@ -93,7 +93,15 @@ export const RobotContentSchema = Type.Object(
 
 type Settings = Static<typeof RobotSettingsSchema>;
 type Secrets = Static<typeof RobotSecretsSchema>;
-type RobotContent = Static<typeof RobotContentSchema>;
+export type RobotContent = Static<typeof RobotContentSchema>;
+
+/** The texts with their limits. */
+export function robotTexts({ text, markdown }: RobotContent): LimitedTexts {
+  return {
+    'text.content': { text: text?.content, bytes: 2048 },
+    'markdown.content': { text: markdown?.content, bytes: 4096 },
+  };
+}
 
 /** What is wrong with an address for this account. */
 export function robotAddressFault(to: To, settings: unknown): string | undefined {
@@ -155,10 +163,7 @@ export function createWecomRobotClient(
     send: async ({ to, content, deliveryKey, signal }) => {
       const fault = robotAddressFault(to, settings);
       if (fault !== undefined) return { class: 'recipient-invalid', providerMessage: fault };
-      const size = oversize({
-        'text.content': { text: content.text?.content, bytes: 2048 },
-        'markdown.content': { text: content.markdown?.content, bytes: 4096 },
-      });
+      const size = oversize(robotTexts(content));
       if (size !== undefined) return { class: 'content-rejected', providerMessage: size };
       const outcome = await post(addressAs('group', to) ?? '', robotMessageBody(content), signal);
       return outcome.class === 'accepted' ? { ...outcome, providerId: deliveryKey } : outcome;

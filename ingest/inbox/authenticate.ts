@@ -1,10 +1,13 @@
 /** Who may open an inbox: a service with its API key any of its tenant's, a person with a user token their own. */
+import type { ApiScope } from '../../contracts/api-scopes.ts';
 import { problem } from '../../contracts/problems.ts';
 import type { Credentials } from '../../platform/http.ts';
 import { userTokenPrefix, type UserTokens } from './user-tokens.ts';
 
 export interface InboxCaller {
   readonly tenantId: string;
+  /** What the caller's API key may do; a person has none. */
+  readonly scopes?: readonly ApiScope[];
   /** Set for a user token: only this person's inbox, and only until then. */
   readonly person?: { readonly userId: string; readonly expiresAtMs: number };
 }
@@ -12,7 +15,7 @@ export interface InboxCaller {
 export interface AuthenticateDeps {
   readonly tokens: UserTokens;
   /** The tenant of an API key. Errors: the problem unauthorized. */
-  readonly callerOfKey: (headers: Credentials['headers']) => Promise<{ readonly tenantId: string }>;
+  readonly callerOfKey: (headers: Credentials['headers']) => Promise<Omit<InboxCaller, 'person'>>;
 }
 
 /** Makes the check. `?token=` counts only where a browser cannot set headers. Errors: the problem unauthorized. */
@@ -26,7 +29,7 @@ export function createAuthenticate({ tokens, callerOfKey }: AuthenticateDeps) {
           ? query['token']
           : undefined;
       if (inQuery === undefined && inHeader?.startsWith(userTokenPrefix) !== true)
-        return { tenantId: (await callerOfKey(headers)).tenantId };
+        return callerOfKey(headers);
       const holder = tokens.open(inQuery ?? inHeader ?? '');
       if (holder === undefined)
         throw problem('unauthorized', { detail: 'This is not one of our user tokens.' });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { startSystem } from '../system.ts';
 
-const system = await startSystem({ processes: ['ingest', 'admin'] });
+const system = await startSystem({ isOneProcess: true, processes: ['ingest', 'admin'] });
 
 describe('bad input', () => {
   const good = {
@@ -56,6 +56,56 @@ describe('bad input', () => {
       'validation-failed',
       '/to/fax',
     ],
+    [
+      'sendAt in the past',
+      { ...good, sendAt: '2020-01-01T00:00:00Z' },
+      422,
+      'validation-failed',
+      '/sendAt',
+    ],
+    [
+      'sendAt beyond 90 days',
+      { ...good, sendAt: new Date(Date.now() + 91 * 86_400_000).toISOString() },
+      422,
+      'validation-failed',
+      '/sendAt',
+    ],
+    ['sendAt that is no time', { ...good, sendAt: 'soon' }, 422, 'validation-failed', '/sendAt'],
+    [
+      'channel and channels',
+      { ...good, channel: 'sms', channels: ['sms'] },
+      422,
+      'validation-failed',
+      '/channels',
+    ],
+    [
+      'a channel that the template has not',
+      { ...good, channels: ['sms', 'push'] },
+      422,
+      'channel-unavailable',
+      '/channels/1',
+    ],
+    [
+      'fallbackAfter with nothing to fall back on',
+      { ...good, fallbackAfter: 30 },
+      422,
+      'validation-failed',
+      '/fallbackAfter',
+    ],
+    [
+      'onOrderFailure without a key',
+      { ...good, onOrderFailure: 'stop' },
+      422,
+      'validation-failed',
+      '/onOrderFailure',
+    ],
+    [
+      'an unknown time zone',
+      { ...good, timeZone: 'Mars/Olympus' },
+      422,
+      'validation-failed',
+      '/timeZone',
+    ],
     ['an unknown field', { ...good, sendLater: true }, 422, 'validation-failed', '/sendLater'],
     ['an unknown channel', { ...good, channel: 'pigeon' }, 422, 'channel-unavailable', '/channel'],
     ['an unknown priority', { ...good, priority: 'urgent' }, 422, 'validation-failed', '/priority'],
@@ -99,7 +149,7 @@ describe('bad input', () => {
       const answer = await system.call('POST', '/v1/messages', good, { authorization });
       assert.equal(answer.status, 401);
     }
-    const { key, id } = await system.store.apiKeys.create(system.tenantId, 'short-lived');
+    const { key, id } = await system.store.apiKeys.create(system.tenantId, { name: 'short-lived' });
     const headers = { authorization: `Bearer ${key}` };
     assert.equal((await system.call('GET', '/v1/messages', undefined, headers)).status, 200);
     await system.store.apiKeys.revoke(system.tenantId, id);

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { until } from '../stack.ts';
 import { startSystem } from '../system.ts';
 
-const system = await startSystem();
+const system = await startSystem({ isOneProcess: true });
 
 describe('idempotency', () => {
   const shown = (phone: string) =>

@@ -142,7 +142,7 @@ describe('the inbox', () => {
     assert.equal(messages.status, 401);
     const other = `other-${tenantId}`;
     await system.store.tenants.ensure(other, 'Other');
-    const { key } = await system.store.apiKeys.create(other, 'test');
+    const { key } = await system.store.apiKeys.create(other, { name: 'test' });
     const foreign = { authorization: `Bearer ${key}` };
     const path = `/v1/inbox/${theirs}/items/${id}/read`;
     assert.equal((await system.call('POST', path, undefined, foreign)).status, 404);

@@ -1,6 +1,7 @@
 /** Limits hold on the provider's side of the wire, and what does not fit waits where it costs nothing. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { pause } from '../../platform/lifecycle.ts';
 import { until } from '../stack.ts';
 import { startSystem } from '../system.ts';
 
@@ -24,17 +25,35 @@ describe('limits', () => {
     assert.equal(body['accepted'], count, JSON.stringify(body));
   };
 
-  it('at most the limit and one second of burst in any second; the rest waits in RocketMQ, not in Temporal', async (t) => {
-    const total = 1000;
+  /** Changes the account as an administrator does. */
+  const edit = async (change: object) => {
+    const path = `/v1/channel-accounts/${system.accountId}`;
+    const { body, headers } = await system.admin('GET', path);
+    const { name, connector, settings } = body;
+    const edited = { name, connector, settings, ratePerSecond, ...change };
+    const answer = await system.admin('PUT', path, edited, {
+      'If-Match': headers.get('etag') ?? '',
+    });
+    assert.equal(answer.status, 200, JSON.stringify(answer.body));
+  };
+  const total = 1000;
+
+  it('at most the limit and one second of burst in any second, with four workers and one of them killed; the rest waits in RocketMQ, not in Temporal', async (t) => {
+    await Promise.all([2, 3, 4].map(() => system.startAnother('worker')));
     await batch(total, 'order-shipped', '140');
     let mostOpen = 0;
     const firstAt = Date.now();
+    let isKilled = false;
     while (Date.now() - firstAt < 25_000) {
+      if (!isKilled && Date.now() - firstAt > 10_000) {
+        isKilled = true;
+        await system.services.worker.kill();
+      }
       const { count } = await system.temporal.client.workflow.count(
         `McAccount = '${system.accountId}' AND ExecutionStatus = 'Running'`,
       );
       mostOpen = Math.max(mostOpen, count);
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      await pause(500);
     }
     const times = sms()
       .accepted.find({ limit: total, order: 'oldest' })
@@ -69,33 +88,53 @@ describe('limits', () => {
       { timeoutMs: 20_000, everyMs: 20 },
     );
     t.diagnostic(
-      `accept to provider ${Date.now() - postedAt} ms with ${1000 - sms().accepted.total()} waiting`,
+      `accept to provider ${Date.now() - postedAt} ms with ${total - sms().accepted.total()} waiting`,
     );
-    assert.ok(sms().accepted.total() < 1000, 'nothing was waiting any more');
+    assert.ok(sms().accepted.total() < total, 'nothing was waiting any more');
     await system.untilStatus(String(body['id']), ['sent']);
   });
 
   it('stopping the account holds everything within two seconds; resuming sends on', async () => {
-    const account = await system.admin('GET', `/v1/channel-accounts/${system.accountId}`);
-    const { name, connector, settings } = account.body;
-    const edit = (isStopped: boolean, etag: string) =>
-      system.admin(
-        'PUT',
-        `/v1/channel-accounts/${system.accountId}`,
-        { name, connector, settings, ratePerSecond, isStopped },
-        { 'If-Match': etag },
-      );
-    const stopped = await edit(true, account.headers.get('etag') ?? '');
-    assert.equal(stopped.status, 200, JSON.stringify(stopped.body));
-    await new Promise((resolve) => setTimeout(resolve, 2500));
+    await edit({ isStopped: true });
+    await pause(2500);
     const atStop = sms().accepted.total();
-    await new Promise((resolve) => setTimeout(resolve, 3000));
+    await pause(3000);
     assert.equal(sms().accepted.total(), atStop);
-    const resumed = await edit(false, stopped.headers.get('etag') ?? '');
-    assert.equal(resumed.status, 200, JSON.stringify(resumed.body));
+    await edit({ isStopped: false });
     await until('it sends on', () => (sms().accepted.total() > atStop ? true : undefined), {
       timeoutMs: 20_000,
     });
+  });
+
+  it('a changed limit is in force within two seconds on all workers; in the end nothing is lost and nothing there twice', async (t) => {
+    const changed = async (to: number) => {
+      await edit({ ratePerSecond: to });
+      const from = Date.now();
+      await until('the limit is in force', async () => {
+        const { body } = await system.admin('GET', `/v1/channel-accounts/${system.accountId}`);
+        return body['limitInForce'] === to || undefined;
+      });
+      return Date.now() - from;
+    };
+    const lower = 5;
+    const loweredMs = await changed(lower);
+    await pause(2000 - loweredMs);
+    const before = sms().accepted.total();
+    await pause(5000);
+    const sent = sms().accepted.total() - before;
+    const raisedMs = await changed(200);
+    t.diagnostic(
+      `${ratePerSecond}/s to ${lower}/s in force after ${loweredMs} ms, ${sent} calls in the five seconds from 2 s on; to 200/s after ${raisedMs} ms`,
+    );
+    assert.ok(sent <= lower * 6 * 1.2, `${sent} calls in five seconds`);
+    // What the killed worker had in hand comes again when its time is over.
+    await until(
+      'each is on its phone',
+      () => sms().device.count('templateCode', 'SMS_1002') >= total || undefined,
+      { timeoutMs: 240_000, seen: () => sms().device.count('templateCode', 'SMS_1002') },
+    );
+    for (let index = 0; index < total; index++)
+      assert.equal(sms().device.count('phone', `140${String(index).padStart(8, '0')}`), 1);
   });
 
   it('a recipient gets no more than the channel allows; who is refused waits without a provider call', async () => {

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { acceptedMessageVersion, type AcceptedMessage } from '../../contracts/message.ts';
 import type { Parked } from '../../contracts/result.ts';
-import { hashRecipient, maskRecipient } from '../../ingest/recipient.ts';
+import { hashRecipient } from '../../platform/recipient-hash.ts';
+import { maskRecipient } from '../../platform/recipient-mask.ts';
 import { createLogger } from '../../platform/logger.ts';
 import { createMessageIds } from '../../platform/message-id.ts';
 import { createRocketmqAdmin } from '../../platform/rocketmq-admin.ts';
@@ -12,6 +13,7 @@ import { until } from '../stack.ts';
 import { startSystem } from '../system.ts';
 
 const system = await startSystem({
+  isOneProcess: true,
   sandbox: { smsAliyun: { settings: { windows: null, receiptsPaused: true } } },
 });
 const { names, tenantId, sealer } = system;

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { until } from '../stack.ts';
 import { startSystem } from '../system.ts';
 
-const system = await startSystem({ connectors: ['push-fcm'] });
+const system = await startSystem({ isOneProcess: true, connectors: ['push-fcm'] });
 const { pushFcm } = system.sandbox;
 const register = async (userId: string, deviceToken: string) => {
   const answer = await system.call('POST', `/v1/users/${userId}/devices`, {

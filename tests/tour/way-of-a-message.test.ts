@@ -133,7 +133,7 @@ describe('the way of a message', () => {
 
     const other = `other-${system.tenantId}`;
     await system.store.tenants.ensure(other, 'Other');
-    const { key } = await system.store.apiKeys.create(other, 'test');
+    const { key } = await system.store.apiKeys.create(other, { name: 'test' });
     const headers = { authorization: `Bearer ${key}` };
     assert.deepEqual(
       (await system.call('GET', `/v1/messages?to=${phone}`, undefined, headers)).body['items'],
