@@ -102,8 +102,9 @@ export class ChunkProgress {
     const { doubt: _settled, ...rest } = this.#state;
     this.#state = rest;
   }
-  countCall(): void {
-    this.#state = { ...this.#state, calls: this.#state.calls + 1 };
+  /** An attempt counts as one call. */
+  countCall(callsBefore: number): void {
+    this.#state = { ...this.#state, calls: callsBefore + 1 };
   }
   countTold(): void {
     this.#state = { ...this.#state, told: this.#state.told + 1 };

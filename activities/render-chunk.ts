@@ -12,9 +12,7 @@ import { createLanguageOf } from './choose-locale.ts';
 import { toChunkLanguages } from './chunk-languages.ts';
 import { createPermit, type PermitDeps } from './permit.ts';
 import { endIfExpired, type OpenRequest } from './sealed-request.ts';
-
-/** Room for everything in an attempt that is not the provider's call, or the questions after a lost one. */
-const attemptMarginMs = 5_000;
+import { attemptMarginMs } from './waits.ts';
 
 export interface RenderChunkDeps {
   readonly connectors: ReadonlyMap<string, Connector>;

@@ -8,9 +8,7 @@ import { renderContent } from '../templates/index.ts';
 import type { LanguageOf } from './choose-locale.ts';
 import type { Permit } from './permit.ts';
 import { endIfExpired, type OpenRequest } from './sealed-request.ts';
-
-/** Room for everything in an attempt that is not the provider's call. */
-const attemptMarginMs = 5_000;
+import { attemptMarginMs } from './waits.ts';
 
 export interface RenderDeps {
   readonly connectors: ReadonlyMap<string, Connector>;

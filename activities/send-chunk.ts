@@ -24,7 +24,14 @@ import { doubtReason, isSentAgain, settleBatchDoubt } from './doubt.ts';
 import { endIfExpired } from './sealed-request.ts';
 import type { SendDeps } from './send.ts';
 import { toTold, type Waiting } from './timeline.ts';
-import { blindRetryMs, inWords, pausedRetryMs, providerAway, providerAwayReason } from './waits.ts';
+import {
+  attemptMarginMs,
+  blindRetryMs,
+  inWords,
+  pausedRetryMs,
+  providerAway,
+  providerAwayReason,
+} from './waits.ts';
 
 export interface SendChunkDeps extends Pick<
   SendDeps,
@@ -81,11 +88,15 @@ class ChunkAttempt {
   #callingSince: string | undefined;
   #called: readonly number[] = [];
   #isClaimed = false;
+  readonly #startedAtMs = Date.now();
+  /** Batch calls concluded before this attempt, which counts as one however often it calls. */
+  readonly #callsBefore: number;
 
   constructor(deps: SendChunkDeps, input: SendChunkInput, progress: ChunkProgress) {
     this.#deps = deps;
     this.#input = input;
     this.#progress = progress;
+    this.#callsBefore = progress.calls;
   }
 
   async run(attempt: number): Promise<ChunkReport> {
@@ -203,15 +214,18 @@ class ChunkAttempt {
       left.map(({ request }) => request),
     );
     this.#callingSince = undefined;
-    return this.#judge(connector, { items: left, outcomes, sentAt });
+    return this.#judge(connector, client, { items: left, outcomes, sentAt });
   }
 
   /** Stops of more than a recipient are the same for all members: they share what a stop names, and their time of acceptance. */
-  async #checkStops(): Promise<void> {
+  #stopOfAll(): ReturnType<SendChunkDeps['stopOf']> {
     const [member] = this.#input.chunk.members;
-    if (member === undefined) return;
-    const shared = { ...memberMessage(this.#input.chunk, member), recipientHash: '' };
-    const { verdict, detail } = this.#deps.stopOf(shared);
+    if (member === undefined) return { verdict: 'go', detail: '' };
+    return this.#deps.stopOf({ ...memberMessage(this.#input.chunk, member), recipientHash: '' });
+  }
+
+  async #checkStops(): Promise<void> {
+    const { verdict, detail } = this.#stopOfAll();
     if (verdict === 'go') return;
     const untouched = this.#progress.calls === 0 && this.#progress.doubt === undefined;
     if (untouched) await this.#callOff();
@@ -350,6 +364,7 @@ class ChunkAttempt {
 
   async #judge(
     connector: Connector,
+    client: ConnectorClient,
     {
       items,
       outcomes,
@@ -360,22 +375,29 @@ class ChunkAttempt {
       readonly sentAt: string;
     },
   ): Promise<ChunkReport> {
-    const callsBefore = this.#progress.calls;
+    const callsBefore = this.#callsBefore;
     const random = Math.random();
     const { attemptBudget } = connector.capabilities;
-    const judged = items.map((item, index): Judged => {
+    const untried: number[] = [];
+    const judged: Judged[] = [];
+    for (const [index, item] of items.entries()) {
       // A connector owes an answer for each; without one nobody knows.
       const outcome = outcomes[index] ?? { class: 'ambiguous' };
-      const nowMs = Date.now();
-      const isHeld = true;
-      const decision = decide({ outcome, callsBefore, attemptBudget, nowMs, isHeld, random });
-      return { item, outcome, decision };
-    });
+      // The first is called before any time can run out, unless the attempt is called off.
+      if (outcome.class === 'transient' && outcome.isUntried && judged.length > 0)
+        untried.push(item.place);
+      else {
+        const nowMs = Date.now();
+        const isHeld = true;
+        const decision = decide({ outcome, callsBefore, attemptBudget, nowMs, isHeld, random });
+        judged.push({ item, outcome, decision });
+      }
+    }
     await this.#noteHealth(connector, tellingOf(judged));
     await this.#alert(judged);
     this.#progress.settled();
     if (judged.some(({ decision }) => decision.next !== 'retry' || decision.counts))
-      this.#progress.countCall();
+      this.#progress.countCall(callsBefore);
     const inDoubt = judged.filter(({ decision }) => decision.next === 'doubt');
     const called = items.map(({ place }) => place);
     if (inDoubt.length > 0 && connector.capabilities.dedupe.by !== 'none') {
@@ -396,12 +418,14 @@ class ChunkAttempt {
         });
     }
     const retried = judged.filter(({ decision }) => decision.next === 'retry');
-    if (retried.length === judged.length) {
+    if (retried.length === judged.length && this.#progress.hasNoEnd) {
       // Nobody has it: the chunk goes again whole.
       await this.#callOff();
       return this.#later(waitOf(judged), judged);
     }
     for (const { item } of retried) this.#progress.leaveAlone(item.place, 1);
+    const goesOn = inDoubt.length === 0 && this.#mayCallAgain(connector);
+    if (!goesOn) for (const place of untried) this.#progress.leaveAlone(place);
     if (inDoubt.length > 0) {
       const places = inDoubt.map(({ item }) => item.place);
       this.#progress.noteDoubt(sentAt, called, places);
@@ -410,7 +434,15 @@ class ChunkAttempt {
       return this.#later({ delayMs, reason: waitOf(inDoubt).reason }, [...retried, ...inDoubt]);
     }
     await this.#tell(retried);
-    return this.#conclude();
+    return goesOn && untried.length > 0 ? this.#send(connector, client, untried) : this.#conclude();
+  }
+
+  /** Whether those whom the connector had no time for may go in a further call of this attempt, which has time for it. */
+  #mayCallAgain({ capabilities: { callTimeoutMs } }: Connector): boolean {
+    const endMs = this.#startedAtMs + Context.current().info.startToCloseTimeoutMs;
+    return (
+      Date.now() + callTimeoutMs + attemptMarginMs <= endMs && this.#stopOfAll().verdict === 'go'
+    );
   }
 
   async #noteHealth({ capabilities }: Connector, outcome: SendOutcome): Promise<void> {

@@ -1,8 +1,10 @@
-/** What an attempt waits for when it may not call a provider now. */
+/** The times of an attempt: how long it may take, and what it waits for when it may not call a provider now. */
 import { providerDown, type Reason } from '../contracts/result.ts';
 import type { Leave } from './account-health.ts';
 import type { Waiting } from './timeline.ts';
 
+/** Room for everything in an attempt that is not the provider's call, or the questions after a lost one. */
+export const attemptMarginMs = 5_000;
 /** A paused message whose provider was called before looks again after this, or up to twice as long. */
 export const pausedRetryMs = 15_000;
 /** While the stops cannot be read. */

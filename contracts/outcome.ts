@@ -14,8 +14,12 @@ export type SendOutcome =
   | (Said & { readonly class: 'accepted'; readonly providerId: string })
   /** The provider says it already has it; counts as accepted. */
   | (Said & { readonly class: 'duplicate'; readonly providerId?: string })
-  /** Surely not accepted; worth another try. */
-  | (Said & { readonly class: 'transient'; readonly retryAfterMs?: number })
+  /** Surely not accepted; worth another try. `isUntried`: a batch call had no time for it, so that this was no try. */
+  | (Said & {
+      readonly class: 'transient';
+      readonly retryAfterMs?: number;
+      readonly isUntried?: true;
+    })
   /** Perhaps accepted: the answer was lost after the request had left. */
   | (Said & { readonly class: 'ambiguous' })
   /** Not accepted for now; only what `scope` names must wait. */

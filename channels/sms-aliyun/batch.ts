@@ -31,7 +31,7 @@ interface Item {
  *
  * The provider refuses a whole call for one bad number or variable. A group that was refused for what may be wrong with
  * one of its messages is halved until the bad ones stand alone; what may have been taken is never sent again. What is
- * wrong with the account ends the matter for all that is left. What there was no time for is transient.
+ * wrong with the account ends the matter for all that is left. What there was no time for is transient and untried.
  */
 export async function sendInBatches(
   messages: readonly BatchMessage[],
@@ -44,7 +44,11 @@ export async function sendInBatches(
   const parts = toGroups(messages, settle);
   for (let part = parts.shift(); part !== undefined; part = parts.shift()) {
     if (!calls.hasTime()) {
-      settle(part, { class: 'transient', providerMessage: 'no time was left for this part' });
+      settle(part, {
+        class: 'transient',
+        isUntried: true,
+        providerMessage: 'no time was left for this part',
+      });
       continue;
     }
     const [first] = part;

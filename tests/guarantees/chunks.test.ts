@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import proto from '@temporalio/proto';
+import { callTimeoutMs } from '../../channels/sms-aliyun/client.ts';
 import { deliverChunkWorkflow } from '../../contracts/chunk-activities.ts';
 import { deliverWorkflow } from '../../contracts/workflows.ts';
 import { pause } from '../../platform/lifecycle.ts';
@@ -116,7 +117,7 @@ describe('chunks', () => {
       'each is on its phone',
       () => smsAliyun.device.distinct('phone') >= expected || undefined,
       {
-        timeoutMs: 150_000,
+        timeoutMs: 300_000,
         seen: () => smsAliyun.device.distinct('phone'),
       },
     );
@@ -155,11 +156,35 @@ describe('chunks', () => {
     t.diagnostic(
       `${total} messages in ${chunks} chunks and ${singles} single runs; ${seconds.toFixed(1)} s, ${Math.round(expected / seconds)}/s; of ${ratePerSecond}/s the busiest second had ${busiest}; ends ${JSON.stringify([...ends])}`,
     );
-    // The server hands out the limit and a burst of one second.
-    assert.ok(busiest <= 2 * ratePerSecond, `${busiest} in one second`);
+    // The server hands out the limit and a burst of one second; on a full machine a call is up to 0.6 s on its way.
+    assert.ok(busiest <= 2.6 * ratePerSecond, `${busiest} in one second`);
+  });
+
+  it('a bad number at a slow provider: those whom one try had no time for go together again, not each alone', async () => {
+    const single = await runsOf(deliverWorkflow);
+    const calls = smsAliyun.calls.total();
+    smsAliyun.configure({ latencyMedianMs: 500, latencyP99Ms: 501 });
+    try {
+      const answer = await system.call('POST', '/v1/messages/batch', {
+        messages: messages.slice(0, 80).map((message, n) => ({
+          ...message,
+          to: { phone: n === 30 ? badNumber : `1660001${String(n).padStart(4, '0')}` },
+        })),
+      });
+      const ids = (answer.body['results'] as { id: string }[]).map(({ id }) => id);
+      for (const [n, id] of ids.entries())
+        await system.untilStatus(id, n === 30 ? ['failed'] : ['sent', 'delivered'], 60_000);
+      // The bad one itself may be left over in the end; with one call an attempt it was half of them.
+      assert.ok((await runsOf(deliverWorkflow)) - single <= 3);
+      // Else one try had time for all of them, and nothing is shown.
+      assert.ok(smsAliyun.calls.total() - calls > callTimeoutMs / 500);
+    } finally {
+      smsAliyun.configure({ latencyMedianMs: 50, latencyP99Ms: 150 });
+    }
   });
 
   it('receipts find the members of a chunk', async () => {
+    const chunks = await runsOf(deliverChunkWorkflow);
     const answer = await system.call('POST', '/v1/messages/batch', {
       messages: messages.slice(0, 20).map((message, n) => ({
         ...message,
@@ -168,7 +193,7 @@ describe('chunks', () => {
     });
     const ids = (answer.body['results'] as { id: string }[]).map(({ id }) => id);
     for (const id of ids) await system.untilStatus(id, ['delivered'], 60_000);
-    assert.equal(await runsOf(deliverChunkWorkflow), total / 100 + 1);
+    assert.equal(await runsOf(deliverChunkWorkflow), chunks + 1);
   });
 
   it('a repeat that repairs a refused item sends that one, and none twice', async () => {
