@@ -178,8 +178,9 @@ class ChunkAttempt {
           else this.#progress.end(place, { status: 'unknown', reason: doubtReason });
         }
         this.#progress.settled();
-        // Nobody has it: the whole call again. Else those that it left out go on alone.
-        if (notTaken.length === asked.length && this.#progress.hasNoEnd)
+        // Nobody has it: the whole call again, however long it takes.
+        const isWhole = notTaken.length === asked.length && this.#progress.hasNoEnd;
+        if (isWhole || (notTaken.length > 0 && this.#mayCallAgain(connector)))
           return this.#send(connector, client, notTaken);
         for (const place of notTaken) this.#progress.leaveAlone(place);
         return this.#conclude();
@@ -437,7 +438,7 @@ class ChunkAttempt {
     return goesOn && untried.length > 0 ? this.#send(connector, client, untried) : this.#conclude();
   }
 
-  /** Whether those whom the connector had no time for may go in a further call of this attempt, which has time for it. */
+  /** Whether those whom a call left out may go in a further one of this attempt, instead of each alone. */
   #mayCallAgain({ capabilities: { callTimeoutMs } }: Connector): boolean {
     const endMs = this.#startedAtMs + Context.current().info.startToCloseTimeoutMs;
     return (
