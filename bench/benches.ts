@@ -2,7 +2,7 @@
 import { acceptBatch } from './accept-batch.ts';
 import { acceptSingle } from './accept-single.ts';
 import type { Bench } from './bench.ts';
-import { criticalPastBulk } from './critical-past-bulk.ts';
+import { criticalPastBulk, criticalPastChunks } from './critical-past-bulk.ts';
 import { deliverBulk } from './deliver-bulk.ts';
 import { deliverNormal } from './deliver-normal.ts';
 import { growth } from './growth.ts';
@@ -16,6 +16,7 @@ export const benches: readonly Bench[] = [
   deliverBulk,
   indexMessages,
   criticalPastBulk,
+  criticalPastChunks,
   idle,
   growth,
 ];

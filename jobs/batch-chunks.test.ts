@@ -11,7 +11,7 @@ import { createNames } from '../contracts/topics.ts';
 import { createMessageIds } from '../platform/message-id.ts';
 import { PublishError } from '../platform/queue.ts';
 import { createSealer } from '../platform/seal.ts';
-import { batchesLease, createStore } from '../store/index.ts';
+import { batchesLease, createLeaseHolder, createStore } from '../store/index.ts';
 import { checkVariables } from '../templates/index.ts';
 import { plainConnector } from '../tests/ingest-app.ts';
 import { testMysqlUrl, until } from '../tests/stack.ts';
@@ -167,6 +167,7 @@ const idsOf = (batchId: string, from: number, to: number) =>
 const runners = new Set<{ stop(): Promise<void> }>();
 
 function run(holder: string, other: Partial<typeof store.batches> = {}) {
+  const holdsLease = createLeaseHolder(store.leases, { holder, ttlMs: 2000 });
   const runner = runBatches({
     batches: { ...store.batches, ...other },
     index: { counts: async () => new Map() },
@@ -188,9 +189,7 @@ function run(holder: string, other: Partial<typeof store.batches> = {}) {
     quotasOf: (of) => store.tenantQuotas.get(of),
     counters: store.quotaCounters,
     holder,
-    holdsLease: async () =>
-      (await store.leases.renew(batchesLease, holder, 2000)) ||
-      (await store.leases.acquire(batchesLease, holder, 2000)) !== undefined,
+    holdsLease: () => holdsLease(batchesLease),
     logger,
   });
   runners.add(runner);

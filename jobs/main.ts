@@ -18,7 +18,7 @@ import { redriveMessage } from '../platform/redrive-message.ts';
 import { createPublisher, createReceiver, longAwaitMs } from '../platform/rocketmq.ts';
 import { createSealer } from '../platform/seal.ts';
 import { connectTemporalClient } from '../platform/temporal-client.ts';
-import { batchesLease, createStore, openDirectory } from '../store/index.ts';
+import { batchesLease, createLeaseHolder, createStore, openDirectory } from '../store/index.ts';
 import { createBatchIndex, createMessageIndex } from '../store/message-index.ts';
 import { checkVariables } from '../templates/index.ts';
 import { askReceipts } from './ask-receipts.ts';
@@ -72,9 +72,7 @@ await runProcess(logger, async (life) => {
   });
   life.add('temporal', () => temporal.close());
   const holder = randomUUID();
-  const holdsLease = async (name: string) =>
-    (await store.leases.renew(name, holder, leaseMs)) ||
-    (await store.leases.acquire(name, holder, leaseMs)) !== undefined;
+  const holdsLease = createLeaseHolder(store.leases, { holder, ttlMs: leaseMs });
   const { allowPrivateProviders, askReceiptsEverySeconds } = config;
   const connectors = createConnectors({ allowPrivateProviders, ...store.connectorState });
   const limits = controlLimits({

@@ -11,7 +11,7 @@ import { pause } from '../platform/lifecycle.ts';
 import { createMessageIds } from '../platform/message-id.ts';
 import { PublishError, type Outgoing } from '../platform/queue.ts';
 import { createSealer } from '../platform/seal.ts';
-import { batchesLease, createStore } from '../store/index.ts';
+import { batchesLease, createLeaseHolder, createStore } from '../store/index.ts';
 import type { StatusCounts } from '../store/message-index.ts';
 import { checkVariables } from '../templates/index.ts';
 import { testMysqlUrl, until } from '../tests/stack.ts';
@@ -55,6 +55,7 @@ let onPublish: (message: Outgoing) => void = () => undefined;
 const counts = new Map<string, StatusCounts>();
 
 function run(holder: string) {
+  const holdsLease = createLeaseHolder(store.leases, { holder, ttlMs: 2000 });
   return runBatches({
     batches: store.batches,
     index: { counts: async () => counts },
@@ -76,9 +77,7 @@ function run(holder: string) {
     quotasOf: (tenantId) => store.tenantQuotas.get(tenantId),
     counters: store.quotaCounters,
     holder,
-    holdsLease: async () =>
-      (await store.leases.renew(batchesLease, holder, 2000)) ||
-      (await store.leases.acquire(batchesLease, holder, 2000)) !== undefined,
+    holdsLease: () => holdsLease(batchesLease),
     logger,
   });
 }

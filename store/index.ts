@@ -50,6 +50,7 @@ export { openResultTopics, type ResultTopicsInForce } from './tenant-result-topi
 export { createDirectory, type Directory } from './directory.ts';
 export type { AuditFilter, AuditIntent } from './audit.ts';
 export { triesPerWindow } from './login-tries.ts';
+export { createLeaseHolder } from './leases.ts';
 export { openDirectory } from './open-directory.ts';
 export { openStops, type StopVerdict } from './open-stops.ts';
 export { untilConfirmed } from './await-members.ts';

@@ -56,3 +56,23 @@ export function createLeases(db: Database): Leases {
     },
   };
 }
+
+/**
+ * Whether this holder has a lease, taking it where it is free. Asks the store twice in a lease's life at most, so that loops may
+ * ask as often as they turn; what was held with half of its life left is held without asking.
+ */
+export function createLeaseHolder(
+  leases: Pick<Leases, 'acquire' | 'renew'>,
+  { holder, ttlMs }: { readonly holder: string; readonly ttlMs: number },
+): (name: string) => Promise<boolean> {
+  const heldUntil = new Map<string, number>();
+  return async (name) => {
+    const nowMs = performance.now();
+    if ((heldUntil.get(name) ?? 0) - nowMs > ttlMs / 2) return true;
+    const isHeld =
+      (await leases.renew(name, holder, ttlMs)) ||
+      (await leases.acquire(name, holder, ttlMs)) !== undefined;
+    if (isHeld) heldUntil.set(name, nowMs + ttlMs);
+    return isHeld;
+  };
+}

@@ -14,7 +14,7 @@ import { pause } from '../../platform/lifecycle.ts';
 import { createMessageIds } from '../../platform/message-id.ts';
 import { createMetrics } from '../../platform/metrics.ts';
 import { createSealer } from '../../platform/seal.ts';
-import { batchesLease, createStore } from '../../store/index.ts';
+import { batchesLease, createLeaseHolder, createStore } from '../../store/index.ts';
 import { checkVariables } from '../../templates/index.ts';
 import { plainConnector, startIngestApp } from '../ingest-app.ts';
 import { testMysqlUrl, until } from '../stack.ts';
@@ -46,6 +46,7 @@ const phonesOf = (batch: string) =>
   );
 
 function run(holder: string) {
+  const holdsLease = createLeaseHolder(store.leases, { holder, ttlMs: 2000 });
   return runBatches({
     ...checking,
     batches: store.batches,
@@ -60,9 +61,7 @@ function run(holder: string) {
     quotasOf: (tenantId) => store.tenantQuotas.get(tenantId),
     counters: store.quotaCounters,
     holder,
-    holdsLease: async () =>
-      (await store.leases.renew(batchesLease, holder, 2000)) ||
-      (await store.leases.acquire(batchesLease, holder, 2000)) !== undefined,
+    holdsLease: () => holdsLease(batchesLease),
   });
 }
 
