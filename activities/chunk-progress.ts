@@ -102,9 +102,8 @@ export class ChunkProgress {
     const { doubt: _settled, ...rest } = this.#state;
     this.#state = rest;
   }
-  /** An attempt counts as one call. */
-  countCall(callsBefore: number): void {
-    this.#state = { ...this.#state, calls: callsBefore + 1 };
+  countCall(): void {
+    this.#state = { ...this.#state, calls: this.#state.calls + 1 };
   }
   countTold(): void {
     this.#state = { ...this.#state, told: this.#state.told + 1 };

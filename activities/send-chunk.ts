@@ -24,14 +24,7 @@ import { doubtReason, isSentAgain, settleBatchDoubt } from './doubt.ts';
 import { endIfExpired } from './sealed-request.ts';
 import type { SendDeps } from './send.ts';
 import { toTold, type Waiting } from './timeline.ts';
-import {
-  attemptMarginMs,
-  blindRetryMs,
-  inWords,
-  pausedRetryMs,
-  providerAway,
-  providerAwayReason,
-} from './waits.ts';
+import { blindRetryMs, inWords, pausedRetryMs, providerAway, providerAwayReason } from './waits.ts';
 
 export interface SendChunkDeps extends Pick<
   SendDeps,
@@ -62,6 +55,13 @@ export interface SendChunkDeps extends Pick<
   ) => Promise<ReadonlySet<string>>;
 }
 
+/** Most calls of a chunk that is sent part by part; whoever is left then goes alone. */
+const mostCallsInParts = 3;
+const untriedReason: Reason = {
+  code: 'transient',
+  detail: 'one call had no time for all of them, or left some out',
+};
+
 /** A member as it is sent. */
 interface Item {
   readonly place: number;
@@ -88,15 +88,11 @@ class ChunkAttempt {
   #callingSince: string | undefined;
   #called: readonly number[] = [];
   #isClaimed = false;
-  readonly #startedAtMs = Date.now();
-  /** Batch calls concluded before this attempt, which counts as one however often it calls. */
-  readonly #callsBefore: number;
 
   constructor(deps: SendChunkDeps, input: SendChunkInput, progress: ChunkProgress) {
     this.#deps = deps;
     this.#input = input;
     this.#progress = progress;
-    this.#callsBefore = progress.calls;
   }
 
   async run(attempt: number): Promise<ChunkReport> {
@@ -123,10 +119,13 @@ class ChunkAttempt {
     }
     const { connector, client } = await this.#deps.clients.of(chunk.accountId);
     const leave = this.#deps.health.ask(chunk.accountId, chunk.id);
-    if (!leave.mayCall) return this.#later(providerAway(leave));
+    const { doubt, hasNoEnd, open } = this.#progress;
+    // Those who have ended are told when the chunk ends: they wait for one more call, for nothing else.
+    const isHurried = !hasNoEnd && doubt === undefined;
+    if (!leave.mayCall) return isHurried ? this.#concludeAlone() : this.#later(providerAway(leave));
     try {
-      const { doubt } = this.#progress;
-      if (doubt === undefined) return await this.#send(connector, client, this.#progress.open);
+      if (isHurried && this.#stopOfAll().verdict !== 'go') return await this.#concludeAlone();
+      if (doubt === undefined) return await this.#send(connector, client, open);
       return await this.#settle(connector, client, doubt);
     } finally {
       leave.done();
@@ -178,11 +177,9 @@ class ChunkAttempt {
           else this.#progress.end(place, { status: 'unknown', reason: doubtReason });
         }
         this.#progress.settled();
-        // Nobody has it: the whole call again, however long it takes.
-        const isWhole = notTaken.length === asked.length && this.#progress.hasNoEnd;
-        if (isWhole || (notTaken.length > 0 && this.#mayCallAgain(connector)))
+        // Nobody has it: the whole call again. Else those that it left out.
+        if (notTaken.length === asked.length && this.#progress.hasNoEnd)
           return this.#send(connector, client, notTaken);
-        for (const place of notTaken) this.#progress.leaveAlone(place);
         return this.#conclude();
       }
     }
@@ -215,7 +212,7 @@ class ChunkAttempt {
       left.map(({ request }) => request),
     );
     this.#callingSince = undefined;
-    return this.#judge(connector, client, { items: left, outcomes, sentAt });
+    return this.#judge(connector, { items: left, outcomes, sentAt });
   }
 
   /** Stops of more than a recipient are the same for all members: they share what a stop names, and their time of acceptance. */
@@ -365,7 +362,6 @@ class ChunkAttempt {
 
   async #judge(
     connector: Connector,
-    client: ConnectorClient,
     {
       items,
       outcomes,
@@ -376,29 +372,25 @@ class ChunkAttempt {
       readonly sentAt: string;
     },
   ): Promise<ChunkReport> {
-    const callsBefore = this.#callsBefore;
+    const callsBefore = this.#progress.calls;
     const random = Math.random();
     const { attemptBudget } = connector.capabilities;
-    const untried: number[] = [];
     const judged: Judged[] = [];
     for (const [index, item] of items.entries()) {
       // A connector owes an answer for each; without one nobody knows.
       const outcome = outcomes[index] ?? { class: 'ambiguous' };
-      // The first is called before any time can run out, unless the attempt is called off.
-      if (outcome.class === 'transient' && outcome.isUntried && judged.length > 0)
-        untried.push(item.place);
-      else {
-        const nowMs = Date.now();
-        const isHeld = true;
-        const decision = decide({ outcome, callsBefore, attemptBudget, nowMs, isHeld, random });
-        judged.push({ item, outcome, decision });
-      }
+      if (outcome.class === 'transient' && outcome.isUntried) continue;
+      const nowMs = Date.now();
+      const isHeld = true;
+      const decision = decide({ outcome, callsBefore, attemptBudget, nowMs, isHeld, random });
+      judged.push({ item, outcome, decision });
     }
+    if (judged.length === 0) return this.#concludeUntried();
     await this.#noteHealth(connector, tellingOf(judged));
     await this.#alert(judged);
     this.#progress.settled();
     if (judged.some(({ decision }) => decision.next !== 'retry' || decision.counts))
-      this.#progress.countCall(callsBefore);
+      this.#progress.countCall();
     const inDoubt = judged.filter(({ decision }) => decision.next === 'doubt');
     const called = items.map(({ place }) => place);
     if (inDoubt.length > 0 && connector.capabilities.dedupe.by !== 'none') {
@@ -425,8 +417,6 @@ class ChunkAttempt {
       return this.#later(waitOf(judged), judged);
     }
     for (const { item } of retried) this.#progress.leaveAlone(item.place, 1);
-    const goesOn = inDoubt.length === 0 && this.#mayCallAgain(connector);
-    if (!goesOn) for (const place of untried) this.#progress.leaveAlone(place);
     if (inDoubt.length > 0) {
       const places = inDoubt.map(({ item }) => item.place);
       this.#progress.noteDoubt(sentAt, called, places);
@@ -435,15 +425,14 @@ class ChunkAttempt {
       return this.#later({ delayMs, reason: waitOf(inDoubt).reason }, [...retried, ...inDoubt]);
     }
     await this.#tell(retried);
-    return goesOn && untried.length > 0 ? this.#send(connector, client, untried) : this.#conclude();
+    return this.#conclude();
   }
 
-  /** Whether those whom a call left out may go in a further one of this attempt, instead of each alone. */
-  #mayCallAgain({ capabilities: { callTimeoutMs } }: Connector): boolean {
-    const endMs = this.#startedAtMs + Context.current().info.startToCloseTimeoutMs;
-    return (
-      Date.now() + callTimeoutMs + attemptMarginMs <= endMs && this.#stopOfAll().verdict === 'go'
-    );
+  /** The time of the call was over before anything of it was settled: it would be again. */
+  #concludeUntried(): Promise<ChunkReport> {
+    if (Context.current().cancellationSignal.aborted)
+      return this.#later({ delayMs: backoffMs(0, Math.random()), reason: untriedReason });
+    return this.#concludeAlone();
   }
 
   async #noteHealth({ capabilities }: Connector, outcome: SendOutcome): Promise<void> {
@@ -491,10 +480,24 @@ class ChunkAttempt {
     if (judged.length > 0) this.#progress.countTold();
   }
 
-  #conclude(): ChunkReport {
+  /**
+   * Ends the chunk. Whom a call left out, so that they have neither ended nor gone on alone, goes in another, but of the next
+   * attempt: what this one has come to would be lost with its worker.
+   */
+  async #conclude(): Promise<ChunkReport> {
+    if (this.#progress.open.length > 0) {
+      if (this.#progress.calls < mostCallsInParts)
+        return this.#later({ delayMs: 1, reason: untriedReason });
+      return this.#concludeAlone();
+    }
     const report = this.#progress.report();
     this.#log('done', report);
     return report;
+  }
+
+  #concludeAlone(): Promise<ChunkReport> {
+    for (const place of this.#progress.open) this.#progress.leaveAlone(place);
+    return this.#conclude();
   }
 
   /** Leaves the progress for the next attempt and has the server call again. */

@@ -58,7 +58,8 @@ export async function sendInBatches(
         : await calls.sendMany(part.map(({ message }) => message));
     if (part.length > 1 && mayBeOfOne(outcome)) {
       const middle = Math.ceil(part.length / 2);
-      parts.unshift(part.slice(0, middle), part.slice(middle));
+      // Behind the others: if time runs out, most have been called.
+      parts.push(part.slice(0, middle), part.slice(middle));
     } else if (part.length > 1 && outcome.class === 'accepted')
       for (const item of part)
         settle([item], { ...outcome, providerId: batchMemberId(outcome.providerId, item.number) });
