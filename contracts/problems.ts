@@ -37,6 +37,10 @@ export const problems = {
   'quota-exceeded': { status: 429, title: 'The quota of the tenant is used up' },
   'too-many-keys': { status: 409, title: 'Two keys of this name are live already' },
   'rate-limited': { status: 429, title: 'Too many requests' },
+  'too-busy': {
+    status: 503,
+    title: 'Too many large requests are in hand; repeat with the same key',
+  },
   'internal-error': { status: 500, title: 'Something broke on our side' },
   'broker-unavailable': {
     status: 503,

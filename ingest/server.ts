@@ -183,7 +183,14 @@ export function ingestRoutes(actions: IngestActions): Route<Caller>[] {
         query: Type.Record(Type.String(), Type.String()),
         params: { connector: 'Connector, such as sms-aliyun', account: 'Channel account id' },
         responses: { 200: { description: 'What the provider expects.' } },
-        problems: ['not-found', 'forbidden', 'malformed-request', 'broker-unavailable'],
+        problems: [
+          'not-found',
+          'forbidden',
+          'malformed-request',
+          'body-too-large',
+          'too-busy',
+          'broker-unavailable',
+        ],
         handle: async ({ params, query, headers, rawBody, method: verb }) =>
           actions.receipt(params['connector'] ?? '', params['account'] ?? '', {
             method: verb,

@@ -75,7 +75,8 @@ async function* readBody(request: Request, mostBytes: number): AsyncGenerator<Bu
 // oxlint-disable-next-line require-yield -- a body that is none
 export async function* noBody(): AsyncGenerator<Buffer> {}
 
-function linger(request: Request): void {
+/** Called when a request has been answered: reads and throws away what still comes of its body, for some seconds. */
+export function linger(request: Request): void {
   if (request.complete) return;
   request.resume();
   setTimeout(() => {

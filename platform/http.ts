@@ -13,7 +13,8 @@ import {
   type FieldFault,
   type ProblemCode,
 } from '../contracts/problems.ts';
-import { createCutOff, noBody, streamBody, streamTimeoutMs } from './http-stream.ts';
+import { createBodyRoom } from './http-room.ts';
+import { createCutOff, linger, noBody, streamBody, streamTimeoutMs } from './http-stream.ts';
 import { createValidator, type Validator } from './validate.ts';
 import type { Logger } from './logger.ts';
 import type { Metrics } from './metrics.ts';
@@ -101,6 +102,8 @@ export interface HttpServerOptions<Caller> {
   readonly metrics: Metrics;
   /** Readiness: resolves with the servers that do not answer now; an empty list is ready. */
   readonly notReady: () => Promise<readonly string[]> | readonly string[];
+  /** Bytes that request bodies which are held in memory may have together; default 64 MiB. */
+  readonly mostBodyBytes?: number;
   /** A sender of a streamed body that sends nothing for so long is gone. Default one minute. */
   readonly silenceMs?: number;
   /** Served at /openapi.json, with a page at /docs. */
@@ -111,6 +114,7 @@ export interface HttpServerOptions<Caller> {
 const defaultMaxBodyBytes = 1024 * 1024;
 /** Within this a request must have come whole; one whose body is a stream has longer. */
 const requestTimeoutMs = 60_000;
+const closeIdleEveryMs = 100;
 const requestTimeoutSetting = 'request timeout';
 
 /** Builds the express application of a process. */
@@ -149,6 +153,7 @@ export function createApp<Caller>(options: HttpServerOptions<Caller>): express.E
     'Time to answer, by route.',
     ['operation', 'status'],
   );
+  const bodyRoom = createBodyRoom(options.mostBodyBytes);
   for (const entry of options.routes) {
     app[entry.method](
       entry.path,
@@ -161,7 +166,7 @@ export function createApp<Caller>(options: HttpServerOptions<Caller>): express.E
         if (entry.isForBrowsers === true) allowBrowsers(response);
         next();
       },
-      ...routeHandlers(entry, options),
+      ...routeHandlers(entry, options, bodyRoom),
     );
   }
   for (const path of new Set(options.routes.map((entry) => entry.path))) {
@@ -197,6 +202,7 @@ function allowBrowsers(response: Response): void {
 function routeHandlers<Caller>(
   entry: Route<Caller>,
   options: HttpServerOptions<Caller>,
+  bodyRoom: ReturnType<typeof createBodyRoom>,
 ): express.RequestHandler[] {
   const limit = entry.maxBodyBytes ?? defaultMaxBodyBytes;
   const streaming = { mostBytes: limit, silenceMs: options.silenceMs };
@@ -238,7 +244,7 @@ function routeHandlers<Caller>(
     const reply = await entry.handle(input as RouteInput<never, never, Caller>);
     send(response, reply);
   };
-  return takesBody ? [authenticate, parseBody, handle] : [authenticate, handle];
+  return takesBody ? [authenticate, bodyRoom(limit), parseBody, handle] : [authenticate, handle];
 }
 
 function send(response: Response, reply: Reply): void {
@@ -322,6 +328,8 @@ function problemHandler(logger: Logger) {
         { error, code: found.code, requestId, method: request.method, path: patternOf(request) },
         'http.problem',
       );
+    // Refused before its body was read: the connection would be held by the rest of it.
+    response.once('finish', () => linger(request));
     const { retryAfterSeconds } = found.options;
     if (retryAfterSeconds !== undefined)
       response.set('retry-after', String(Math.ceil(retryAfterSeconds)));
@@ -400,7 +408,12 @@ export async function listen(
     port: typeof address === 'object' && address !== null ? address.port : port,
     close: () =>
       new Promise((resolve) => {
-        server.close(() => resolve());
+        // One that is answered may become idle only when the rest of its request has come.
+        const timer = setInterval(() => server.closeIdleConnections(), closeIdleEveryMs);
+        server.close(() => {
+          clearInterval(timer);
+          resolve();
+        });
         server.closeIdleConnections();
       }),
   };

@@ -103,6 +103,7 @@ function operation(entry: Documented): Record<string, unknown> {
           'validation-failed',
           'unsupported-media-type',
           'body-too-large',
+          'too-busy',
         ] as const)),
     ...(entry.query === undefined && !entry.path.includes(':')
       ? []
