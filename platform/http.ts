@@ -4,6 +4,7 @@
  */
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { randomUUID } from 'node:crypto';
+import type { Socket } from 'node:net';
 import express, { type NextFunction, type Request, type Response } from 'express';
 import type { Static, TSchema } from 'typebox';
 import {
@@ -393,6 +394,11 @@ export async function listen(
 ): Promise<RunningServer> {
   const requestTimeout = (app.get(requestTimeoutSetting) as number | undefined) ?? requestTimeoutMs;
   const server: Server = createServer({ keepAliveTimeout: 65_000, requestTimeout }, app);
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) =>
       reject(
@@ -408,13 +414,18 @@ export async function listen(
     port: typeof address === 'object' && address !== null ? address.port : port,
     close: () =>
       new Promise((resolve) => {
+        const closeIdle = () => {
+          server.closeIdleConnections();
+          // Not idle to Node before the first request: opened ahead of time, as proxies do.
+          for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
+        };
         // One that is answered may become idle only when the rest of its request has come.
-        const timer = setInterval(() => server.closeIdleConnections(), closeIdleEveryMs);
+        const timer = setInterval(closeIdle, closeIdleEveryMs);
         server.close(() => {
           clearInterval(timer);
           resolve();
         });
-        server.closeIdleConnections();
+        closeIdle();
       }),
   };
 }
