@@ -48,9 +48,8 @@ const post = (bytes: number, headers: Record<string, string> = {}) =>
     headers: { 'content-type': 'application/json', ...headers },
     body: JSON.stringify({ text: 'x'.repeat(bytes) }),
   });
-const inHand = async (count: number) => {
-  while (handled < count) await new Promise((resolve) => setTimeout(resolve, 5));
-};
+const inHand = (count: number) =>
+  until(`${count} are in hand`, () => handled >= count || undefined, { everyMs: 5 });
 
 test('large bodies have room together for so much; what does not fit is refused unread, and small ones pass', async () => {
   const first = post(600_000);
