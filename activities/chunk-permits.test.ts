@@ -17,13 +17,14 @@ import { encodeBase32 } from '../platform/message-id.ts';
 import { hashRecipient } from '../platform/recipient-hash.ts';
 import { createSealer } from '../platform/seal.ts';
 import { createStore, type ConsentPlace } from '../store/index.ts';
-import { plainConnector } from '../tests/ingest-app.ts';
+
 import { sampleId } from '../tests/message-samples.ts';
 import { testMysqlUrl } from '../tests/stack.ts';
 import { createAccountHealth } from './account-health.ts';
 import { createRenderChunk } from './render-chunk.ts';
 import { createOpenRequest } from './sealed-request.ts';
 import { createSendChunk } from './send-chunk.ts';
+import { plainConnector } from '../tests/plain-connector.ts';
 
 const logger = createLogger('test', 'silent');
 const sealer = createSealer([`test:${Buffer.alloc(32, 7).toString('base64')}`]);

@@ -9,7 +9,7 @@ import type { ChunkMessage } from '../contracts/chunk.ts';
 import { problem } from '../contracts/problems.ts';
 import { DataExpired } from '../platform/day-key.ts';
 import { createLogger } from '../platform/logger.ts';
-import { plainConnector } from '../tests/ingest-app.ts';
+
 import { sampleAccepted } from '../tests/message-samples.ts';
 import { createAccountHealth } from './account-health.ts';
 import { createRender } from './render.ts';
@@ -17,6 +17,7 @@ import { createRenderChunk } from './render-chunk.ts';
 import { createSend } from './send.ts';
 import { createSendChunk } from './send-chunk.ts';
 import type { OpenRequest } from './sealed-request.ts';
+import { plainConnector } from '../tests/plain-connector.ts';
 
 const connector = { ...plainConnector, capabilities: { ...plainConnector.capabilities } };
 const batching = {

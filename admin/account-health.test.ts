@@ -6,9 +6,10 @@ import { createLogger } from '../platform/logger.ts';
 import { createMetrics } from '../platform/metrics.ts';
 import { createSealer } from '../platform/seal.ts';
 import { createStore } from '../store/index.ts';
-import { plainConnector } from '../tests/ingest-app.ts';
+
 import { testMysqlUrl } from '../tests/stack.ts';
 import { createAdminApp } from './server.ts';
+import { plainConnector } from '../tests/plain-connector.ts';
 
 const mysqlUrl = await testMysqlUrl();
 const logger = createLogger('test', 'silent');

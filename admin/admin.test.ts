@@ -10,6 +10,7 @@ import { createSealer } from '../platform/seal.ts';
 import { createStore } from '../store/index.ts';
 import { testMysqlUrl } from '../tests/stack.ts';
 import { adminOpenapi, createAdminApp } from './server.ts';
+import { plainConnector } from '../tests/plain-connector.ts';
 
 const token = 'test-token-of-24-characters';
 const secret = 'never-to-be-seen-again';
@@ -23,20 +24,7 @@ const store = createStore({ mysqlUrl, sealer, slots: 4, logger });
 let verdict: SendOutcome = { class: 'accepted', providerId: 'p' };
 let closedClients = 0;
 const connector: Connector = {
-  name: 'sms-test',
-  channel: 'sms',
-  addressKinds: ['phone'],
-  capabilities: {
-    dedupe: { by: 'none' },
-    receipts: 'none',
-    canReconcile: false,
-    reconcileAfterMs: 0,
-    recallWithinMs: 0,
-    askReceiptsAfterMs: [],
-    callTimeoutMs: 1000,
-    attemptBudget: 3,
-    recipientWindows: { otp: [], notice: [], marketing: [] },
-  },
+  ...plainConnector,
   settingsSchema: Type.Object(
     { endpoint: Type.String({ pattern: '^https://' }) },
     { additionalProperties: false },
@@ -49,8 +37,6 @@ const connector: Connector = {
     { signName: Type.String({ minLength: 2 }), text: Type.String() },
     { additionalProperties: false },
   ),
-  contentText: (content) => (content as { text: string }).text,
-  addressFault: () => undefined,
   createClient: (access) => ({
     send: async () => verdict,
     verify: async () => {

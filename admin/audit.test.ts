@@ -5,31 +5,15 @@ import { Type } from 'typebox';
 import type { Connector } from '../contracts/channel.ts';
 import type { SendOutcome } from '../contracts/outcome.ts';
 import { pointersOf, problemOf, serveAdmin, type AdminAnswer } from '../tests/admin-app.ts';
+import { plainConnector } from '../tests/plain-connector.ts';
 
 const secret = 'never-to-be-seen-again';
 const password = 'correct horse battery';
 let whileVerifying: () => Promise<unknown> = async () => undefined;
 const verdict: SendOutcome = { class: 'accepted', providerId: 'p' };
 const connector: Connector = {
-  name: 'sms-test',
-  channel: 'sms',
-  addressKinds: ['phone'],
-  capabilities: {
-    dedupe: { by: 'none' },
-    receipts: 'none',
-    canReconcile: false,
-    reconcileAfterMs: 0,
-    recallWithinMs: 0,
-    askReceiptsAfterMs: [],
-    callTimeoutMs: 1000,
-    attemptBudget: 3,
-    recipientWindows: { otp: [], notice: [], marketing: [] },
-  },
-  settingsSchema: Type.Object({}),
+  ...plainConnector,
   secretsSchema: Type.Object({ accessKeySecret: Type.String() }),
-  contentSchema: Type.Object({ text: Type.String() }),
-  contentText: (content) => (content as { text: string }).text,
-  addressFault: () => undefined,
   createClient: () => ({
     send: async () => verdict,
     verify: async () => {

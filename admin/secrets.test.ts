@@ -8,9 +8,10 @@ import { createLogger } from '../platform/logger.ts';
 import { createMetrics } from '../platform/metrics.ts';
 import { createSealer, hashEntry } from '../platform/seal.ts';
 import { createDirectory, createStore, type Directory, type Store } from '../store/index.ts';
-import { plainConnector } from '../tests/ingest-app.ts';
+
 import { testMysqlUrl } from '../tests/stack.ts';
 import { createAdminApp } from './server.ts';
+import { plainConnector } from '../tests/plain-connector.ts';
 
 const mysqlUrl = await testMysqlUrl();
 const logger = createLogger('test', 'silent');

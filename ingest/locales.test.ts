@@ -7,9 +7,10 @@ import { createLogger } from '../platform/logger.ts';
 import { createMetrics } from '../platform/metrics.ts';
 import { createSealer } from '../platform/seal.ts';
 import { createStore } from '../store/index.ts';
-import { plainConnector, startIngestApp, type IngestApp } from '../tests/ingest-app.ts';
+import { startIngestApp, type IngestApp } from '../tests/ingest-app.ts';
 import { testMysqlUrl } from '../tests/stack.ts';
 import { peopleRoutes } from './people.ts';
+import { plainConnector } from '../tests/plain-connector.ts';
 
 const mysqlUrl = await testMysqlUrl();
 const logger = createLogger('test', 'silent');

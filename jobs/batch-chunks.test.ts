@@ -13,10 +13,11 @@ import { PublishError } from '../platform/queue.ts';
 import { createSealer } from '../platform/seal.ts';
 import { batchesLease, createLeaseHolder, createStore } from '../store/index.ts';
 import { checkVariables } from '../templates/index.ts';
-import { plainConnector } from '../tests/ingest-app.ts';
+
 import { testMysqlUrl, until } from '../tests/stack.ts';
 import { chunksOf } from './block-chunks.ts';
 import { runBatches } from './run-batches.ts';
+import { plainConnector } from '../tests/plain-connector.ts';
 
 const logger = pino({ level: 'silent' });
 const sealer = createSealer([`test:${Buffer.alloc(32, 7).toString('base64')}`]);

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { pino } from 'pino';
-import { Type } from 'typebox';
 import type { PostBatch } from '../contracts/batch.ts';
 import type { Connector } from '../contracts/channel.ts';
 import type { AcceptedMessage, SealedRequest } from '../contracts/message.ts';
@@ -17,6 +16,7 @@ import { checkVariables } from '../templates/index.ts';
 import { testMysqlUrl, until } from '../tests/stack.ts';
 import { accountsOfBatch, haveAllEnded, roomOf } from './batch-room.ts';
 import { runBatches } from './run-batches.ts';
+import { plainConnector } from '../tests/plain-connector.ts';
 
 const logger = pino({ level: 'silent' });
 const mysqlUrl = await testMysqlUrl();
@@ -24,25 +24,7 @@ const sealer = createSealer([`test:${Buffer.alloc(32, 7).toString('base64')}`]);
 const store = createStore({ mysqlUrl, sealer, slots: 1, logger });
 const ids = createMessageIds(sealer);
 const connector: Connector = {
-  name: 'sms-test',
-  channel: 'sms',
-  addressKinds: ['phone'],
-  capabilities: {
-    dedupe: { by: 'none' },
-    receipts: 'none',
-    canReconcile: false,
-    reconcileAfterMs: 0,
-    recallWithinMs: 0,
-    askReceiptsAfterMs: [],
-    callTimeoutMs: 1000,
-    attemptBudget: 3,
-    recipientWindows: { otp: [], notice: [], marketing: [] },
-  },
-  settingsSchema: Type.Object({}),
-  secretsSchema: Type.Object({}),
-  contentSchema: Type.Object({}),
-  contentText: () => '',
-  addressFault: () => undefined,
+  ...plainConnector,
   createClient: () => {
     throw new Error('nothing is sent here');
   },

@@ -1,6 +1,4 @@
 /** Ingest in the test's own process, on the real database: one "process" each call. What it publishes is kept in a list. */
-import { Type } from 'typebox';
-import type { Connector } from '../contracts/channel.ts';
 import type { AcceptedMessage } from '../contracts/message.ts';
 import { problem } from '../contracts/problems.ts';
 import { createNames } from '../contracts/topics.ts';
@@ -18,34 +16,7 @@ import { PublishError } from '../platform/queue.ts';
 import { createSealer } from '../platform/seal.ts';
 import { createDirectory, createStore } from '../store/index.ts';
 import { checkVariables } from '../templates/index.ts';
-
-/** A connector that takes everything. */
-export const plainConnector: Connector = {
-  name: 'sms-test',
-  channel: 'sms',
-  addressKinds: ['phone'],
-  capabilities: {
-    dedupe: { by: 'none' },
-    receipts: 'none',
-    canReconcile: false,
-    reconcileAfterMs: 0,
-    recallWithinMs: 0,
-    askReceiptsAfterMs: [],
-    callTimeoutMs: 1000,
-    attemptBudget: 3,
-    recipientWindows: { otp: [], notice: [], marketing: [] },
-  },
-  settingsSchema: Type.Object({}),
-  secretsSchema: Type.Record(Type.String(), Type.String()),
-  contentSchema: Type.Object({ text: Type.String() }),
-  contentText: (content) => (content as { text: string }).text,
-  addressFault: () => undefined,
-  createClient: () => ({
-    send: async () => ({ class: 'accepted', providerId: 'p' }),
-    verify: async () => ({ class: 'accepted', providerId: 'p' }),
-    close: async () => {},
-  }),
-};
+import { plainConnector } from './plain-connector.ts';
 
 export interface IngestApp {
   readonly published: AcceptedMessage[];

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import mysql from 'mysql2/promise';
 import { pino } from 'pino';
-import { Type } from 'typebox';
 import type { Connector } from '../../contracts/channel.ts';
 import { problem } from '../../contracts/problems.ts';
 import { createApp, listen, type RunningServer } from '../../platform/http.ts';
@@ -14,6 +13,7 @@ import type { MemberStatus, StatusCounts } from '../../store/message-index.ts';
 import { checkVariables } from '../../templates/index.ts';
 import { testMysqlUrl, until } from '../../tests/stack.ts';
 import { batchRoutes } from './routes.ts';
+import { plainConnector } from '../../tests/plain-connector.ts';
 
 const lines: string[] = [];
 const logger = pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) });
@@ -23,24 +23,7 @@ const store = createStore({ mysqlUrl, sealer, slots: 4, logger });
 const ids = createMessageIds(sealer);
 
 const connector: Connector = {
-  name: 'sms-test',
-  channel: 'sms',
-  addressKinds: ['phone'],
-  capabilities: {
-    dedupe: { by: 'none' },
-    receipts: 'none',
-    canReconcile: false,
-    reconcileAfterMs: 0,
-    recallWithinMs: 0,
-    askReceiptsAfterMs: [],
-    callTimeoutMs: 1000,
-    attemptBudget: 3,
-    recipientWindows: { otp: [], notice: [], marketing: [] },
-  },
-  settingsSchema: Type.Object({}),
-  secretsSchema: Type.Object({}),
-  contentSchema: Type.Object({}),
-  contentText: () => '',
+  ...plainConnector,
   addressFault: (to) =>
     'phone' in to && to.phone.startsWith('+99') ? 'no such country' : undefined,
   createClient: () => {

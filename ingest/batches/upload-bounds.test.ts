@@ -11,9 +11,10 @@ import { createMetrics } from '../../platform/metrics.ts';
 import { createSealer } from '../../platform/seal.ts';
 import { createStore } from '../../store/index.ts';
 import { checkVariables } from '../../templates/index.ts';
-import { plainConnector } from '../../tests/ingest-app.ts';
+
 import { testMysqlUrl, until } from '../../tests/stack.ts';
 import { batchRoutes } from './routes.ts';
+import { plainConnector } from '../../tests/plain-connector.ts';
 
 const mostBytes = 20_000;
 const silenceMs = 1500;

@@ -16,8 +16,9 @@ import { createMetrics } from '../../platform/metrics.ts';
 import { createSealer } from '../../platform/seal.ts';
 import { batchesLease, createLeaseHolder, createStore } from '../../store/index.ts';
 import { checkVariables } from '../../templates/index.ts';
-import { plainConnector, startIngestApp } from '../ingest-app.ts';
+import { startIngestApp } from '../ingest-app.ts';
 import { testMysqlUrl, until } from '../stack.ts';
+import { plainConnector } from '../../tests/plain-connector.ts';
 
 const logger = pino({ level: 'silent' });
 const mysqlUrl = await testMysqlUrl();
